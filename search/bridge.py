@@ -1,0 +1,90 @@
+"""Between Ray Tune and Optuna: what was suggested, and the truth about how it ended."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from ray.tune.search.optuna import OptunaSearch
+
+from search.space import Space, first_tries, sampler
+from vpr.config import Value
+
+METRIC = "val/recall_at_1"
+RANDOM_TRIALS = 8
+"""Finished trials before TPE's model is used."""
+
+
+class OptunaBridge(OptunaSearch):
+    """OptunaSearch that tells a stopped trial PRUNED and a failed one FAIL, with every epoch's value.
+
+    Ray's own tells a stopped trial COMPLETE with its early value, misses the report that stopped it, and leaves a trial
+    with NaN RUNNING. A suggestion is `{"trial": number, "leaves": {leaf: value}}`.
+    """
+
+    def __init__(
+        self, space: Space, file: Path, name: str, epochs: int, pinned: Mapping[str, Value], seed: int
+    ) -> None:
+        """file: the study's journal, read by optuna-dashboard; epochs: of a trial that runs to its end."""
+        tpe = optuna.samplers.TPESampler(seed=seed, group=True, n_startup_trials=RANDOM_TRIALS)
+        super().__init__(
+            space=space.suggest,
+            metric=METRIC,
+            mode="max",
+            points_to_evaluate=first_tries(space, pinned),
+            sampler=sampler(pinned, seed, tpe),
+            study_name=name,
+            storage=JournalStorage(JournalFileBackend(str(file))),
+        )
+        self.study = cast(optuna.Study, self._ot_study)
+        self.space = space
+        self.trials: dict[str, optuna.Trial] = {}
+        self.epochs = epochs
+        self.reported: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles the searcher to restore a run by itself, which a search does not use."""
+        return {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        if trial_id not in self.trials:
+            self.trials[trial_id] = self.study.ask()
+        trial = self.trials[trial_id]
+        self.space.suggest(trial)
+        return {"trial": trial.number, "leaves": dict(trial.params)}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self._report(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        trial = self.trials[trial_id]
+        if result and not error:
+            self._report(trial_id, result)
+        values = self.study.trials[trial.number].intermediate_values
+        if error or not values:
+            self.study.tell(trial, state=TrialState.FAIL)
+        elif self.reported[trial_id] < self.epochs:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial, max(values.values()), state=TrialState.COMPLETE)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Which Optuna trial is which Ray trial; the study itself is its journal."""
+        numbers = {trial_id: trial.number for trial_id, trial in self.trials.items()}
+        Path(checkpoint_path).write_text(json.dumps(numbers))
+
+    def restore(self, checkpoint_path: str) -> None:
+        frozen = self.study.trials
+        for trial_id, number in json.loads(Path(checkpoint_path).read_text()).items():
+            self.trials[trial_id] = optuna.Trial(self.study, frozen[number]._trial_id)
+            self.reported[trial_id] = max(frozen[number].intermediate_values, default=0)
+
+    def _report(self, trial_id: str, result: dict[str, Any]) -> None:
+        # Ray shows the stopping report only at completion, and any other report at both moments.
+        if result["epoch"] > self.reported.get(trial_id, 0):
+            self.trials[trial_id].report(result[METRIC], result["epoch"])
+            self.reported[trial_id] = result["epoch"]

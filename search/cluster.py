@@ -1,0 +1,73 @@
+"""Where a search runs: on the Ray cluster of this machine, or on a Ray of its own; and how many trials fit."""
+
+import logging
+import math
+import os
+from dataclasses import dataclass
+
+from search.settings import SearchSettings
+from vpr.errors import ConfigError
+
+# Before Ray is imported: no usage reports, no second set of files for each trial and no banners (History has both).
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+import ray
+
+OBJECT_STORE_BYTES = 100 * 1024**2
+"""Trials pass files, not objects; Ray's default is a third of the memory."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What a trial gets, and how many run at once."""
+
+    cpus: int
+    gpus: float
+    count: int
+    where: str
+
+    def describe(self) -> str:
+        gpus = f" and {self.gpus:g} GPUs" if self.gpus else ""
+        return f"{self.where}: {self.count} trials at once, each {self.cpus} cores{gpus}"
+
+    @property
+    def resources(self) -> dict[str, float]:
+        return {"cpu": self.cpus, "gpu": self.gpus}
+
+
+def connect(settings: SearchSettings) -> Slots:
+    """Join the cluster of this machine (or of RAY_ADDRESS), else start Ray here; raises ConfigError if no trial fits."""
+    try:
+        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+        where = f"the Ray cluster at {ray.get_runtime_context().gcs_address}"
+        is_cluster = True
+    except ConnectionError:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        where, is_cluster = "this machine", False
+    total = ray.cluster_resources()
+    return _fit(settings, total.get("CPU", 0), total.get("GPU", 0), where, is_cluster)
+
+
+def _fit(settings: SearchSettings, cpus: float, gpus: float, where: str, is_cluster: bool) -> Slots:
+    gpu_share = settings.gpus_per_trial if settings.gpus_per_trial is not None else float(gpus > 0)
+    if gpu_share > gpus and not is_cluster:
+        raise ConfigError(
+            f"--gpus-per-trial {gpu_share:g}, but {where} has {gpus:g} GPUs; lower it (0 trains on the CPU)"
+        )
+    by_gpu = math.floor(gpus / gpu_share) if gpu_share else math.inf
+    cpu_share = settings.cpus_per_trial or (max(1, math.floor(cpus / by_gpu)) if 0 < by_gpu < math.inf else 1)
+    if cpu_share > cpus and not is_cluster:
+        raise ConfigError(f"--cpus-per-trial {cpu_share}, but {where} has {cpus:g} cores; lower it")
+    fitting = min(by_gpu, math.floor(cpus / cpu_share))
+    # A cluster that still scales up may have nothing yet: then --max-concurrent says how far.
+    count = settings.max_concurrent or max(1, fitting)
+    count = count if is_cluster else min(count, fitting)
+    return Slots(cpu_share, gpu_share, int(count), where)

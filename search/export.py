@@ -1,0 +1,56 @@
+"""Take a finished search's best model away. `python search/export.py NAME --to DIR`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from vpr import cli
+from vpr.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Write model.safetensors, config.json and metrics.json of a search's best trial (or of another one)."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """Name of the search."""
+    to: Path
+    """Folder to write; vpr.load(DIR) reads it."""
+    trial: int | None = None
+    """Another trial than the best."""
+    storage: Path = Path("results")
+    """Folder that holds the search."""
+
+
+def main(settings: ExportSettings) -> int:
+    summary = read_summary(settings.storage / settings.name)
+    trial = settings.trial if settings.trial is not None else (summary["best"] or {}).get("trial")
+    chosen = next((entry for entry in summary["trials"] if entry["id"] == trial and entry["best"]), None)
+    if chosen is None:
+        known = ", ".join(str(entry["id"]) for entry in summary["trials"] if entry["best"]) or "none"
+        raise ConfigError(f"{settings.name} has no result of trial {trial}; trials with one: {known}")
+    if settings.to.exists():
+        raise ConfigError(f"--to {settings.to} exists; give a new folder")
+    from vpr.export import write_export
+
+    checkpoint = settings.storage / settings.name / chosen["checkpoint"]
+    write_export(settings.to, checkpoint, chosen["best"])
+    print(f"trial {trial}, val recall@1 {chosen['best']['val/recall_at_1']:.1f}: {settings.to}")
+    return 0
+
+
+def read_summary(folder: Path) -> dict:
+    """summary.json of a search's folder; raises ConfigError where there is none."""
+    try:
+        return json.loads((folder / "summary.json").read_text())
+    except (OSError, ValueError) as fault:
+        raise ConfigError(
+            f"{folder} holds no finished search ({fault}); give its name, and --storage if it was moved"
+        ) from None
+
+
+if __name__ == "__main__":
+    cli.run(main, ExportSettings, "python search/export.py")

@@ -1,0 +1,127 @@
+"""What happened in a search, as Ray Tune tells it: the one source of the table, summary.json and MLflow."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from rich.console import Console
+
+from search.tracking import Tracker
+from vpr.config import TrialConfig, Value
+from vpr.leaves import from_leaves, to_leaves, to_text
+from vpr.results import best_key
+
+State = Literal["running", "completed", "pruned", "failed"]
+
+
+@dataclass
+class TrialRecord:
+    """One trial."""
+
+    number: int
+    leaves: dict[str, Any]
+    """What the space suggested."""
+    state: State = "running"
+    stop_reason: str = ""
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    """Metrics of each finished epoch, by `EpochResult.metrics`' names."""
+    seconds: float = 0.0
+    """From the start of the trial on its worker to its last report."""
+    first_step_at: float | None = None
+    """Unix seconds."""
+    checkpoint: Path | None = None
+    """File with the state after the best epoch."""
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """The metrics of the best epoch by the project's one rule."""
+        return max(self.epochs, key=best_key, default=None)
+
+
+class History(Callback):
+    """Records every trial, prints a line when one ends, and passes everything on to MLflow."""
+
+    def __init__(self, base: TrialConfig, tracker: Tracker, console: Console, trials: int) -> None:
+        """base: what a trial is before the space varies it; trials: how many there will be."""
+        self.base, self.epochs, self.trials = base, base.training.epochs, trials
+        self.tracker, self.console = tracker, console
+        self.records: dict[int, TrialRecord] = {}
+
+    @property
+    def first_step_at(self) -> float | None:
+        """Unix seconds of the first optimizer step of any trial."""
+        return min((record.first_step_at for record in self.records.values() if record.first_step_at), default=None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles callbacks to restore a run by itself, which a search does not use."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if trial.config["trial"] not in self.records:
+            record = self._record(trial)
+            self.tracker.start(record.number, record.leaves, to_leaves(from_leaves(record.leaves, self.base)))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        record = self._record(trial)
+        names = [name for name in result if name == "epoch" or name.startswith(("train/", "val/"))]
+        record.epochs.append({name: result[name] for name in names})
+        record.seconds = result["time_total_s"]
+        record.first_step_at = record.first_step_at or result["first_step_at"]
+        assert record.best
+        self.tracker.epoch(record.number, record.epochs[-1], record.best)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        record = self._record(trial)
+        if len(record.epochs) >= self.epochs:
+            self._end(record, "completed", "all epochs")
+        elif not record.epochs:
+            self._end(record, "failed", "ended without a report")
+        else:
+            self._end(record, "pruned", f"early stopping after epoch {len(record.epochs)}")
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        lines = [line for line in str(trial.get_error() or "").splitlines() if line.strip()]
+        self._end(self._record(trial), "failed", lines[-1].strip()[:300] if lines else "unknown error")
+
+    def finish(self, reason: str) -> None:
+        """End the trials that were still running when the search was over."""
+        for record in self.records.values():
+            if record.state == "running":
+                self._end(record, "pruned" if record.epochs else "failed", reason)
+
+    def ranked(self) -> list[TrialRecord]:
+        """Best first by the one rule, then the earlier trial; trials without any epoch last."""
+
+        def key(record: TrialRecord) -> tuple[float, ...]:
+            return (*best_key(record.best), -record.number) if record.best else (-1.0, -1.0, 0.0, -record.number)
+
+        return sorted(self.records.values(), key=key, reverse=True)
+
+    def _record(self, trial: Trial) -> TrialRecord:
+        number = trial.config["trial"]
+        return self.records.setdefault(number, TrialRecord(number, trial.config["leaves"]))
+
+    def _end(self, record: TrialRecord, state: State, reason: str) -> None:
+        record.state, record.stop_reason = state, reason
+        self.tracker.end(record.number, state, reason)
+        ended = sum(other.state != "running" for other in self.records.values())
+        recall = f"recall@1 {record.best['val/recall_at_1']:5.1f}" if record.best else "no result"
+        self.console.print(
+            f"{ended:>3}/{self.trials}  trial {record.number:<3} {state:<9} {recall}  {what_varied(record.leaves)}"
+            + (f"  ({reason})" if state != "completed" else ""),
+            soft_wrap=True,
+        )
+
+
+def what_varied(leaves: dict[str, Value]) -> str:
+    """`circle · lr 0.0025 · margin 0.25`: names without their branch, and the choices by value alone."""
+    parts = []
+    for name, value in leaves.items():
+        short = name.split("/")[1]
+        text = to_text(name, value)
+        parts.append(text if short in ("name", "aggregation", "backbone") else f"{short} {text}")
+    return " · ".join(parts)

@@ -1,0 +1,121 @@
+"""Everything that is decided and checked before a search spends anything."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.settings import SearchSettings, find_folders
+from search.space import Space, load_space, probe
+from vpr.config import TrialConfig, Value
+from vpr.data import open_data
+from vpr.datasets import Folders, find_images, fingerprint, read_retrieval_set
+from vpr.errors import ConfigError
+from vpr.leaves import from_leaves, parse_assignments, to_leaves, to_text
+from vpr.minicity.preset import PRESET, minicity_folder
+
+DEFAULT_TRIALS = 12
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be run."""
+
+    name: str
+    folder: Path
+    """`<storage>/<name>`, absolute."""
+    space: Space
+    base: TrialConfig
+    """Defaults, MiniCity's preset, `--set`: what a trial is before the space varies it."""
+    pinned: Mapping[str, Value]
+    """Leaves of `--set`; a space cannot vary them."""
+    preset: Mapping[str, Value]
+    """MiniCity's own settings; empty on real data."""
+    folders: Folders
+    trials: int
+
+    @property
+    def epochs(self) -> int:
+        return self.base.training.epochs
+
+
+def make_plan(settings: SearchSettings) -> Plan:
+    """Check space, settings, data and weights; decode train and val. Raises VPRError and writes nothing but caches."""
+    space = load_space(settings.space)
+    is_minicity = settings.data is None and settings.train is None and settings.val is None
+    preset = dict(PRESET) if is_minicity else {}
+    base, pinned = _base(settings, preset)
+    trials = settings.trials or space.fixed_trials or DEFAULT_TRIALS
+    if space.fixed_trials and trials > space.fixed_trials:
+        raise ConfigError(
+            f"--trials {trials}, but --space {space.name} is a fixed list of {space.fixed_trials}; lower it"
+        )
+    probe(space, base, pinned, settings.seed)
+    name = settings.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = settings.storage.resolve() / name
+    if folder.exists():
+        raise ConfigError(f"{folder} exists; give another --name, or remove it")
+    folders = find_folders(settings, minicity_folder() if is_minicity else None)
+    _check_data(folders, base)
+    return Plan(name, folder, space, base, pinned, preset, folders, trials)
+
+
+def describe(plan: Plan) -> list[str]:
+    """The plan in a few lines, for the start of a run."""
+    lines = [f"search    {plan.name}: {plan.trials} trials of at most {plan.epochs} epochs, space {plan.space.name}"]
+    if plan.preset:
+        lines.append("data      MiniCity, with its preset " + _assignments(plan.preset))
+    lines.append(f"train     {plan.folders.train}")
+    lines.append(f"val       {plan.folders.val}")
+    if plan.pinned:
+        lines.append("set       " + _assignments(plan.pinned))
+    return lines
+
+
+def data_facts(plan: Plan, root: Path | None) -> dict[str, Any]:
+    """Root and fingerprint of train and val, for summary.json."""
+    images = find_images(plan.folders.train) + find_images(plan.folders.val)
+    return {
+        "root": str(root.resolve()) if root else str(plan.folders.val.parent.parent),
+        "fingerprint": fingerprint(images),
+    }
+
+
+def _base(settings: SearchSettings, preset: Mapping[str, Value]) -> tuple[TrialConfig, dict[str, Value]]:
+    given: dict[str, Any] = parse_assignments(settings.set)
+    flags = {"training/epochs": settings.epochs, "training/seed": settings.seed or None}
+    for leaf, value in flags.items():
+        if value is not None and given.setdefault(leaf, value) != value:
+            raise ConfigError(f"--set {leaf}={given[leaf]} and its own flag ({value}) disagree; give one of them")
+    base = from_leaves({**preset, **given})
+    if base.training.epochs == 0:
+        raise ConfigError("training/epochs=0 leaves nothing to search; give at least 1")
+    if base.model.weights not in ("imagenet", "none"):
+        # A worker has another current folder.
+        absolute = str(Path(base.model.weights).resolve())
+        given["model/weights"] = absolute
+        base = from_leaves({**preset, **given})
+    leaves = to_leaves(base)
+    return base, {leaf: leaves[leaf] for leaf in given}
+
+
+def _check_data(folders: Folders, base: TrialConfig) -> None:
+    data = open_data(folders, base.data)
+    for test in folders.tests.values():
+        read_retrieval_set(test)  # names only: pictures of a test set are decoded after the search
+    places = len(np.unique(data.labels))
+    if places < base.data.places_per_batch:
+        raise ConfigError(
+            f"{folders.train} has {places} places, but data/places_per_batch={base.data.places_per_batch}; lower it with --set"
+        )
+    if base.model.weights != "none":
+        from vpr.backbones import build_backbone  # imports torch: seconds that MiniCity need not wait
+
+        build_backbone(base.model, base.data.image_size)
+
+
+def _assignments(leaves: Mapping[str, Value]) -> str:
+    return " ".join(f"{leaf}={to_text(leaf, value)}" for leaf, value in leaves.items())

@@ -1,0 +1,91 @@
+"""The command line of a search: one documented dataclass. Light to import, so that --help is quick."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from vpr.datasets import Folders, find_sets
+from vpr.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Find the best optimizer, schedule or loss for a visual place recognition model.
+
+    Without --data it searches on MiniCity, a small procedural city that is built in.
+    """
+
+    space: str = "losses"
+    """What may vary: optimizers, schedulers, losses, full, paper, or a .py file with a function `suggest` (which is run)."""
+    data: Path | None = None
+    """Folder that holds gsv_xs (or gsv_cities), sf_xs and tokyo_xs."""
+    train: Path | None = None
+    """Training folder, instead of the one below --data."""
+    val: Path | None = None
+    """Folder with database/ and queries/ to select on, instead of the one below --data."""
+    test: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=DIR of a test set, instead of those below --data (repeatable)."""
+    trials: int | None = None
+    """Configurations to try; 12 if not given, or the whole of a fixed list."""
+    epochs: int | None = None
+    """Longest training of a trial, short for --set training/epochs=N."""
+    name: str | None = None
+    """Folder of this search below --storage; the space and the time if not given."""
+    seed: int = 0
+    """Fixes the suggestions and, through training/seed, every trial."""
+    cpus_per_trial: int | None = None
+    """Cores of a trial; 1 without a GPU, else an even share."""
+    gpus_per_trial: float | None = None
+    """GPUs of a trial, 0.5 lets two share one; 1 if there is any."""
+    max_concurrent: int | None = None
+    """Trials at the same time; as many as the cores and GPUs allow."""
+    storage: Path = Path("results")
+    """Folder for everything that a search writes; shared by all machines of a cluster."""
+    tracking_uri: str | None = None
+    """MLflow address; sqlite:///STORAGE/mlflow.db if not given."""
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """LEAF=VALUE for all trials, such as model/backbone=resnet50; a leaf of the space is held there (repeatable)."""
+    time_budget: float | None = None
+    """Minutes after which no trial goes on."""
+
+
+def check(settings: SearchSettings) -> None:
+    """Raise ConfigError for values that no machine could serve, all at once."""
+    faults = [
+        f"--{name.replace('_', '-')} {value} must be above 0"
+        for name in ("trials", "cpus_per_trial", "max_concurrent", "time_budget")
+        if (value := getattr(settings, name)) is not None and value <= 0
+    ]
+    if settings.gpus_per_trial is not None and settings.gpus_per_trial < 0:
+        faults.append(f"--gpus-per-trial {settings.gpus_per_trial} must not be negative")
+    if settings.seed < 0:
+        faults.append(f"--seed {settings.seed} must not be negative")
+    if "://" in str(settings.storage) or ":/" in str(settings.storage):
+        faults.append(f"--storage {settings.storage} is an address; give a folder (one that all machines share)")
+    if settings.name is not None and (not settings.name.strip(".") or set(settings.name) & set("/\\\0")):
+        faults.append(f"--name {settings.name!r} must be the plain name of a folder below --storage")
+    if faults:
+        raise ConfigError("; ".join(faults))
+
+
+def find_folders(settings: SearchSettings, minicity: Path | None) -> Folders:
+    """The sets of the search: those below --data (or MiniCity), with single ones replaced. Raises DataError."""
+    tests = dict(_named_folder(text) for text in settings.test)
+    root = settings.data or minicity
+    if root is None:
+        if settings.train is None or settings.val is None:
+            raise DataError("--train and --val go together when there is no --data; give the other one too, or --data")
+        return Folders(settings.train.resolve(), settings.val.resolve(), tests)
+    if settings.train and settings.val:
+        return Folders(settings.train.resolve(), settings.val.resolve(), tests)
+    found = find_sets(root.resolve())
+    train, val = settings.train or found.train, settings.val or found.val
+    return Folders(train.resolve(), val.resolve(), tests or found.tests)
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, separator, folder = text.partition("=")
+    if not separator or not name or not folder:
+        raise ConfigError(f"--test {text!r} has no NAME=DIR; write it as --test oslo=/data/oslo/test")
+    return name, Path(folder).resolve()

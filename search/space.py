@@ -1,0 +1,124 @@
+"""A space by name or file, checked before anything is spent."""
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+
+from vpr.config import TrialConfig, Value
+from vpr.errors import ConfigError, VPRError
+from vpr.leaves import all_leaves, from_leaves
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+# `group=True` and PartialFixedSampler are experimental in Optuna 5 and what a conditional space needs.
+warnings.simplefilter("ignore", ExperimentalWarning)
+
+SHIPPED = ("optimizers", "schedulers", "losses", "full", "paper")
+PROJECT = Path(__file__).resolve().parent.parent
+PROBES = 30
+"""Configurations drawn from a space to check that its leaves and values exist."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What may vary, and what is tried first."""
+
+    name: str
+    suggest: Callable[[optuna.Trial], None]
+    known_good: list[dict[str, Any]]
+    fixed_trials: int | None
+    """Length of a fixed list, which is run as a whole without early stopping; None for a space to search."""
+
+
+def load_space(name: str) -> Space:
+    """The shipped space or the file of that name; raises ConfigError where it is neither or has no `suggest`."""
+    module = _from_file(Path(name)) if name.endswith(".py") else _shipped(name)
+    stem = Path(name).stem
+    if fixed := getattr(module, "FIXED", None):
+        return Space(stem, _suggest_fixed(fixed), fixed, len(fixed))
+    if not callable(getattr(module, "suggest", None)):
+        raise ConfigError(f"--space {name} has no function suggest(trial: optuna.Trial) -> None; see spaces/losses.py")
+    return Space(stem, module.suggest, list(getattr(module, "KNOWN_GOOD", [])), None)
+
+
+def probe(space: Space, base: TrialConfig, pinned: Mapping[str, Value], seed: int) -> None:
+    """Draw some configurations and build each; raises ConfigError for a leaf or value that does not exist."""
+    for entry in space.known_good:
+        unknown = sorted(set(entry) - set(all_leaves()))
+        if unknown:
+            raise ConfigError(f"the space {space.name} tries {unknown[0]}, which is no leaf; see vpr/config.py")
+    study = optuna.create_study(sampler=sampler(pinned, seed, optuna.samplers.RandomSampler(seed=seed)))
+    for entry in first_tries(space, pinned):
+        study.enqueue_trial(entry)
+    for _ in range(space.fixed_trials or PROBES + len(space.known_good)):
+        trial = study.ask()
+        try:
+            space.suggest(trial)
+            from_leaves(trial.params, base)
+        except VPRError as fault:
+            raise ConfigError(f"the space {space.name} suggests what cannot be trained: {fault}") from None
+        except (ValueError, TypeError, KeyError) as fault:
+            raise ConfigError(f"the space {space.name} cannot be sampled ({fault}); mend its suggest()") from None
+
+
+def first_tries(space: Space, pinned: Mapping[str, Value]) -> list[dict[str, Any]]:
+    """The known-good configurations with pinned leaves held, each once; a fixed list stays whole."""
+    tries = [{leaf: pinned.get(leaf, value) for leaf, value in entry.items()} for entry in space.known_good]
+    if space.fixed_trials is not None:
+        return tries
+    return [entry for number, entry in enumerate(tries) if entry not in tries[:number]]
+
+
+def sampler(pinned: Mapping[str, Value], seed: int, base: optuna.samplers.BaseSampler) -> optuna.samplers.BaseSampler:
+    """`base`, with the leaves of `--set` held at their value wherever the space suggests them."""
+    return optuna.samplers.PartialFixedSampler(dict(pinned), base) if pinned else base
+
+
+def _suggest_fixed(runs: list[dict[str, Any]]) -> Callable[[optuna.Trial], None]:
+    choices: dict[str, list[Any]] = {}
+    for run in runs:
+        for leaf, value in run.items():
+            values = choices.setdefault(leaf, [])
+            values.extend([value] if value not in values else [])
+
+    def suggest(trial: optuna.Trial) -> None:
+        for leaf in runs[trial.number % len(runs)]:
+            trial.suggest_categorical(leaf, choices[leaf])
+
+    return suggest
+
+
+def _shipped(name: str) -> ModuleType:
+    if name not in SHIPPED:
+        close = get_close_matches(name, SHIPPED, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise ConfigError(f"--space {name} does not exist{hint}; there are {', '.join(SHIPPED)}, or give a .py file")
+    module = importlib.import_module(f"spaces.{name}")
+    if Path(str(module.__file__)).resolve().parent.parent != PROJECT:
+        raise ConfigError(
+            f"`spaces` is another package ({module.__file__}); pip uninstall spaces, then pip install -e ."
+        )
+    return module
+
+
+def _from_file(file: Path) -> ModuleType:
+    if not file.is_file():
+        raise ConfigError(f"--space {file} is no file; give a .py file or one of {', '.join(SHIPPED)}")
+    print(f"space: runs the code of {file}", file=sys.stderr)
+    spec = importlib.util.spec_from_file_location(f"user_space_{file.stem}", file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as fault:  # whatever a user's file raises
+        raise ConfigError(f"--space {file} cannot be run ({type(fault).__name__}: {fault}); mend the file") from None
+    return module

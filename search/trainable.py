@@ -1,0 +1,47 @@
+"""One trial on one worker: the only place where training meets Ray Tune."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from vpr.config import DataConfig, TrialConfig
+from vpr.data import TrainingData, open_data
+from vpr.datasets import Folders
+from vpr.leaves import from_leaves
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def run_trial(suggestion: dict[str, Any], base: TrialConfig, train: Path, val: Path, cpus: int) -> None:
+    """Train what was suggested and report every epoch with its checkpoint.
+
+    suggestion: `{"trial": number, "leaves": {leaf: value}}`. Sees the training places and val, and no test set.
+    """
+    import torch  # on the worker only: the driver needs neither it nor its memory
+
+    from vpr.checkpoint import load_checkpoint, save_checkpoint
+    from vpr.precision import pick_device
+    from vpr.train import Trainer
+
+    config = from_leaves(suggestion["leaves"], base)
+    torch.set_num_threads(cpus)
+    trainer = Trainer(config, _opened(train, val, config.data), pick_device("auto"))
+    if checkpoint := tune.get_checkpoint():
+        with checkpoint.as_directory() as folder:
+            trainer.load_state_dict(load_checkpoint(Path(folder) / CHECKPOINT, config))
+    for result in trainer:
+        with tempfile.TemporaryDirectory() as folder:
+            save_checkpoint(Path(folder) / CHECKPOINT, trainer.state_dict(), config)
+            # Highest for the best epoch so far, so Ray keeps that checkpoint beside the last one.
+            best_epoch = result.epoch if result.is_best else 0
+            report = {**result.metrics(), "best_epoch": best_epoch, "first_step_at": trainer.first_step_at}
+            tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+@cache
+def _opened(train: Path, val: Path, config: DataConfig) -> TrainingData:
+    """A reused worker finds the data of its trial before open."""
+    return open_data(Folders(train, val), config)

@@ -1,0 +1,149 @@
+"""Training: resumable to the bit, honest when it fails, and the same from the command line."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import vpr
+from vpr.batches import PlaceSampler
+from vpr.checkpoint import load_checkpoint, save_checkpoint
+from vpr.config import OPTIMIZERS, SCHEDULERS, DataConfig, SchedulerConfig
+from vpr.errors import DataError, TrainingError, WeightsError
+from vpr.evaluate import evaluate
+from vpr.export import load_model, write_export
+from vpr.leaves import from_leaves
+from vpr.results import best_key
+from vpr.schedulers import Schedule
+from vpr.train import Trainer
+
+CPU = torch.device("cpu")
+
+
+def numbers(results):
+    return [(result.epoch, result.loss, result.learning_rate, result.recalls) for result in results]
+
+
+CASES = [
+    *({"optimizer/name": name} for name in OPTIMIZERS),
+    *({"scheduler/name": name} for name in SCHEDULERS),
+    {"loss/name": "arcface"},
+    {"loss/name": "proxy_anchor"},
+    {"data/augment": "randaugment"},
+    {"training/precision": "bf16"},
+]
+
+
+@pytest.mark.parametrize("leaves", CASES, ids=lambda leaves: "-".join(map(str, leaves.values())))
+def test_resume_equals_uninterrupted(leaves, config, data, tmp_path):
+    own = from_leaves(leaves, config)
+    whole = numbers(Trainer(own, data, CPU))
+    first = Trainer(own, data, CPU)
+    half = numbers([next(iter(first))])
+    save_checkpoint(tmp_path / "a.pt", first.state_dict(), own)
+    torch.manual_seed(99)
+    second = Trainer(own, data, CPU)
+    second.load_state_dict(load_checkpoint(tmp_path / "a.pt", own))
+    assert half + numbers(second) == whole
+
+
+def test_a_loss_that_is_not_finite_fails_the_trial(config, data):
+    own = from_leaves({"optimizer/name": "sgd", "optimizer/lr": 1e30}, config)
+    with pytest.raises(TrainingError, match="lower optimizer/lr"):
+        list(Trainer(own, data, CPU))
+
+
+def test_untrained_epochs_zero_yields_nothing(config, data):
+    assert list(Trainer(from_leaves({"training/epochs": 0}, config), data, CPU)) == []
+
+
+def test_export_gives_back_the_trials_recall(config, data, tmp_path):
+    trainer = Trainer(config, data, CPU)
+    *_, last = trainer
+    save_checkpoint(tmp_path / "last.pt", trainer.state_dict(), config)
+    write_export(tmp_path / "export", tmp_path / "last.pt", last.metrics())
+    assert {file.name for file in (tmp_path / "export").iterdir()} == {
+        "model.safetensors",
+        "config.json",
+        "metrics.json",
+    }
+    assert evaluate(vpr.load(tmp_path / "export"), data.val, "auto", CPU) == last.recalls
+    assert evaluate(load_model(tmp_path / "last.pt")[0], data.val, "auto", CPU) == last.recalls
+
+
+def test_a_batch_holds_places_once_and_images_once():
+    labels = np.repeat(np.arange(21), 6)
+    sampler = PlaceSampler(labels, DataConfig(places_per_batch=8, images_per_place=4), seed=0)
+    epoch = list(sampler)
+    assert len(epoch) == len(sampler) == 3
+    for batch in epoch:
+        assert len(set(batch.tolist())) == 32 and (np.bincount(labels[batch], minlength=21) % 4 == 0).all()
+        assert (np.bincount(labels[batch]) > 0).sum() == 8
+    assert set(labels[np.concatenate(epoch)]) == set(range(21))
+    with pytest.raises(DataError, match="21 places, but data/places_per_batch=32"):
+        PlaceSampler(labels, DataConfig(places_per_batch=32), seed=0)
+
+
+def test_warm_up_rises_linearly_and_then_the_schedule_begins():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    schedule = Schedule(SchedulerConfig(name="cosine", warmup_epochs=2), optimizer, epochs=6, steps=5)
+    rates = []
+    for _ in range(6):
+        for _ in range(5):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.after_step()
+        schedule.after_epoch(50.0)
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10::5] == pytest.approx([(1 + np.cos(np.pi * epoch / 4)) / 2 for epoch in range(4)])
+
+
+def test_the_best_epoch_by_the_one_rule():
+    rows = [(1, 50.0, 70.0), (2, 51.0, 70.0), (3, 51.0, 72.0), (4, 51.0, 72.0), (5, 50.9, 99.0)]
+    named = [{"epoch": e, "val/recall_at_1": one, "val/recall_at_5": five} for e, one, five in rows]
+    assert max(named, key=best_key)["epoch"] == 3
+
+
+def test_a_hostile_or_foreign_checkpoint_is_refused(config, tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return print, ("ran",)
+
+    torch.save({"config": {}, "trainer": Hostile()}, tmp_path / "hostile.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    for name in ("hostile.pt", "text.pt", "missing.pt"):
+        with pytest.raises(WeightsError):
+            load_model(tmp_path / name)
+    save_checkpoint(tmp_path / "own.pt", {}, config)
+    with pytest.raises(WeightsError, match="loss/name"):
+        load_checkpoint(tmp_path / "own.pt", from_leaves({"loss/name": "circle"}, config))
+
+
+def test_the_command_line_trains_resumes_and_measures(city, tmp_path):
+    def python(*words):
+        return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, timeout=300)
+
+    leaves = [
+        f"--set={leaf}"
+        for leaf in (
+            "model/weights=none",
+            "model/dim=16",
+            "data/image_size=32x56",
+            "data/places_per_batch=8",
+            "training/epochs=1",
+        )
+    ]
+    out = str(tmp_path / "out")
+    done = python("vpr.train", "--data", str(city), "--out", out, *leaves)
+    assert done.returncode == 0, done.stderr
+    recall = (
+        next(line for line in done.stdout.splitlines() if line.startswith("epoch 1")).split("recall@1 ")[1].split()[0]
+    )
+    measured = python("vpr.evaluate", f"{out}/best.pt", "--data", str(city), "--split", "sf_xs/val")
+    assert f"{float(recall):.1f}" in measured.stdout.replace("recall@1 ", "").splitlines()[1], measured.stdout
+    again = python("vpr.train", "--data", str(city), "--out", out, *leaves)
+    assert again.returncode == 2 and again.stderr.count("\n") == 1 and "--resume" in again.stderr
+    wrong = python("vpr.evaluate", f"{out}/best.pt", "--data", str(city), "--split", "oslo")
+    assert wrong.returncode == 2 and "--split" in wrong.stderr and "Traceback" not in wrong.stderr

@@ -1,0 +1,17 @@
+"""Train and measure one visual place recognition model: plain PyTorch, no Ray, Optuna or MLflow."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vpr.model import PlaceModel
+
+
+def load(folder: str | Path) -> "PlaceModel":
+    """The exported model of a folder, in evaluation mode on the CPU: images (B, 3, H, W) in 0..1 -> (B, D), unit length.
+
+    Raises WeightsError where the folder is no export or its weights do not fit.
+    """
+    from vpr.export import load_export  # torch is imported on use, so that settings and spaces stay quick to read
+
+    return load_export(Path(folder))[0]

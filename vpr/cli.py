@@ -1,0 +1,43 @@
+"""The border between a person and the code: one line for what can be mended, and the exit code."""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import tyro
+
+from vpr.errors import ConfigError, VPRError
+
+Settings = TypeVar("Settings")
+
+
+def run(main: Callable[[Settings], int], settings: type[Settings], prog: str) -> None:
+    """Parse the command line into `settings`, call `main`, and exit with its code; 2 for bad input, 130 if interrupted."""
+    try:
+        code = main(_parsed(settings, prog))
+    except VPRError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _parsed(settings: type[Settings], prog: str) -> Settings:
+    """tyro's answer; its boxed message becomes one line, as everywhere else in the project."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.cli(settings, prog=prog)
+    except SystemExit as stop:
+        if stop.code == 0:
+            raise
+        message = re.split(r"─{20,}\s*│|\bArgument helptext|For full helptext", re.sub(r"[╭╮╰╯]", "", box.getvalue()))
+        words = " ".join(re.sub(r"[│─]", " ", " ".join(message[:2])).split())
+        raise ConfigError(
+            f"{words.removeprefix('Value error ').removeprefix('Unrecognized options ')}; see {prog} --help"
+        ) from None

@@ -1,0 +1,88 @@
+"""An export is a folder: model.safetensors, config.json (with preprocessing), metrics.json."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from vpr.backbones import read_weights
+from vpr.checkpoint import read_checkpoint
+from vpr.config import TrialConfig
+from vpr.errors import ConfigError, WeightsError
+from vpr.leaves import from_leaves, to_leaves
+from vpr.model import PlaceModel
+
+FORMAT = 1
+
+
+def write_export(folder: Path, checkpoint: Path, metrics: dict[str, Any]) -> None:
+    """Turn a checkpoint file into an export; the folder appears whole or not at all, replacing an older one."""
+    model, config = load_model(checkpoint)
+    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        save_file(weights, partial / "model.safetensors")
+        _write_json(
+            partial / "config.json", {"format": FORMAT, "leaves": to_leaves(config), "input": _input(model, config)}
+        )
+        _write_json(partial / "metrics.json", metrics)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def load_export(folder: Path) -> tuple[PlaceModel, TrialConfig]:
+    """The model of an export, in evaluation mode, and its configuration; raises WeightsError."""
+    try:
+        description = json.loads((folder / "config.json").read_text())
+        config = from_leaves(description["leaves"])
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as fault:
+        raise WeightsError(f"{folder} is no export ({fault}); search/export.py writes one") from None
+    return _fill(config, read_weights(folder / "model.safetensors"), folder)
+
+
+def load_model(path: Path) -> tuple[PlaceModel, TrialConfig]:
+    """The model of an export folder or of a checkpoint file, in evaluation mode, and its configuration."""
+    if path.is_dir():
+        return load_export(path)
+    state, config = read_checkpoint(path)
+    return _fill(config, state["model"], path)
+
+
+def _fill(config: TrialConfig, weights: dict[str, Any], source: Path) -> tuple[PlaceModel, TrialConfig]:
+    # All weights come from the source: the file or download that training started from is not needed again.
+    model = PlaceModel(replace(config.model, weights="none"), config.data.image_size)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as fault:
+        raise WeightsError(
+            f"{source} does not fit its own configuration ({' '.join(str(fault).split())[:150]})"
+        ) from None
+    return model.eval(), config
+
+
+def _input(model: PlaceModel, config: TrialConfig) -> dict[str, Any]:
+    """What the model expects, for people who load the weights without this project."""
+    height, width = config.data.image_size
+    return {
+        "height": height,
+        "width": width,
+        "resize": "bilinear, antialiased",
+        "range": [0.0, 1.0],
+        "mean": model.mean.flatten().tolist(),
+        "std": model.std.flatten().tolist(),
+        "normalised_by": "the module itself",
+        "descriptor_size": model.dim,
+    }
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,45 @@
+"""Backbone, aggregation and projection as one module from images to descriptors."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vpr.aggregations import AGGREGATIONS
+from vpr.backbones import build_backbone
+from vpr.config import ModelConfig
+
+
+class PlaceModel(nn.Module):
+    """Images (B, 3, H, W) in 0..1 -> descriptors (B, D) of unit length; it normalises with the backbone's own mean and std."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ModelConfig, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.backbone = build_backbone(config, image_size)
+        self.register_buffer("mean", torch.tensor(self.backbone.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(self.backbone.std).view(1, 3, 1, 1), persistent=False)
+        channels, height, width = _feature_shape(self.backbone, image_size)
+        self.aggregation = AGGREGATIONS[config.aggregation](config, (channels, height, width))
+        size: int = self.aggregation.size  # type: ignore[assignment]
+        self.projection = nn.Linear(size, config.dim) if config.dim else nn.Identity()
+        if isinstance(self.projection, nn.Linear):
+            # Orthogonal rows keep the distances of pretrained features better than independent ones.
+            nn.init.orthogonal_(self.projection.weight)
+            nn.init.zeros_(self.projection.bias)
+        self.dim = config.dim or size
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.backbone((images - self.mean) / self.std)  # (B, C, h, w)
+        descriptors = self.projection(self.aggregation(features))  # (B, D)
+        return F.normalize(descriptors.float(), dim=1)
+
+
+def _feature_shape(backbone: nn.Module, image_size: tuple[int, int]) -> tuple[int, int, int]:
+    """(C, h, w) of the feature map, from one empty image."""
+    was_training = backbone.training
+    with torch.no_grad():
+        features = backbone.eval()(torch.zeros(1, 3, *image_size))
+    backbone.train(was_training)
+    return tuple(features.shape[1:])  # type: ignore[return-value]

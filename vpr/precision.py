@@ -1,0 +1,35 @@
+"""Device and number format by name."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from vpr.errors import ConfigError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the GPU if there is one; raises ConfigError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: PyTorch finds no GPU here; use cpu or auto")
+    if name not in ("cpu", "cuda"):
+        raise ConfigError(f"--device {name} does not exist; use auto, cpu or cuda")
+    return torch.device(name)
+
+
+def resolve(device: torch.device, precision: str) -> str:
+    """What `training/precision=auto` means on this device: bf16 or else fp16 on a GPU, fp32 on a CPU."""
+    if precision != "auto":
+        return precision
+    if device.type == "cpu":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """The forward pass's number format; a no-op for fp32."""
+    name = resolve(device, precision)
+    return torch.autocast(device.type, dtype=DTYPES[name], enabled=name != "fp32")

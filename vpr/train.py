@@ -1,0 +1,174 @@
+"""Train one configuration, resumably. `python -m vpr.train --data ROOT --set optimizer/lr=0.01 --out DIR`."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+
+from vpr import cli
+from vpr.augment import AUGMENTS
+from vpr.batches import PlaceSampler
+from vpr.checkpoint import load_checkpoint, save_checkpoint
+from vpr.config import TrialConfig
+from vpr.data import TrainingData, open_data
+from vpr.datasets import find_sets
+from vpr.errors import ConfigError, TrainingError
+from vpr.evaluate import evaluate, to_batch
+from vpr.leaves import from_leaves, parse_assignments, to_leaves, to_text
+from vpr.losses import PlaceLoss
+from vpr.minicity.preset import PRESET, minicity_folder
+from vpr.model import PlaceModel
+from vpr.optimizers import OPTIMIZERS
+from vpr.precision import autocast, pick_device, resolve
+from vpr.results import EpochResult, best_key
+from vpr.schedulers import Schedule
+
+
+class Trainer:
+    """One trial: iterate over it to train; `state_dict` after any epoch holds all that the rest depends on."""
+
+    def __init__(self, config: TrialConfig, data: TrainingData, device: torch.device) -> None:
+        torch.manual_seed(config.training.seed)
+        self.config, self.data, self.device = config, data, device
+        self.epoch = 0
+        self.best: list[float] | None = None
+        """`best_key` of the best epoch so far."""
+        self.first_step_at: float | None = None
+        """Unix seconds when the first optimizer step was done."""
+        self.sampler = PlaceSampler(data.labels, config.data, config.training.seed)
+        self.model = PlaceModel(config.model, config.data.image_size).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.forward = torch.compile(self.model) if config.training.compile else self.model
+        self.loss = PlaceLoss(config.loss, data.places, self.model.dim).to(device)
+        self.loss_weights = sum(weights.numel() for weights in self.loss.parameters())
+        groups: list[dict[str, Any]] = [{"params": list(self.model.parameters())}]
+        if self.loss_weights:
+            groups.append({"params": list(self.loss.parameters()), "lr": config.loss.lr})
+        self.optimizer = OPTIMIZERS[config.optimizer.name](groups, config.optimizer)
+        self.schedule = Schedule(config.scheduler, self.optimizer, config.training.epochs, len(self.sampler))
+        self.augment = AUGMENTS[config.data.augment]
+        self.augment_generator = torch.Generator().manual_seed(config.training.seed)
+        is_half = resolve(device, config.training.precision) == "fp16"
+        self.scaler = torch.amp.GradScaler(device.type, enabled=is_half)
+
+    def __iter__(self) -> Iterator[EpochResult]:
+        """The epochs that are left. Raises TrainingError when the loss is not finite."""
+        while self.epoch < self.config.training.epochs:
+            yield self._epoch()
+
+    def validate(self) -> dict[int, float]:
+        """val recall@N in per cent, by N."""
+        return evaluate(self.model, self.data.val, self.config.training.precision, self.device)
+
+    def _epoch(self) -> EpochResult:
+        self.epoch += 1
+        self.model.train()
+        start = time.perf_counter()
+        total = torch.zeros((), device=self.device)
+        for indices in self.sampler:
+            total += self._step(indices)
+        loss = total.item() / len(self.sampler)
+        train_seconds = time.perf_counter() - start
+        if not np.isfinite(loss):
+            raise TrainingError(f"the loss is {loss} in epoch {self.epoch}; lower optimizer/lr or loss/lr")
+        learning_rate = self.optimizer.param_groups[0]["lr"]
+        start = time.perf_counter()
+        recalls = self.validate()
+        val_seconds = time.perf_counter() - start
+        self.schedule.after_epoch(recalls[1])
+        key = best_key({"val/recall_at_1": recalls[1], "val/recall_at_5": recalls[5], "epoch": self.epoch})
+        is_best = self.best is None or key > tuple(self.best)
+        self.best = list(key) if is_best else self.best
+        batch = self.config.data.places_per_batch * self.config.data.images_per_place
+        speed = len(self.sampler) * batch / train_seconds
+        return EpochResult(
+            self.epoch, recalls, loss, learning_rate, speed, train_seconds, val_seconds, self.loss_weights, is_best
+        )
+
+    def _step(self, indices: np.ndarray) -> torch.Tensor:
+        images = to_batch(self.data.images[indices], self.device)  # (P*K, 3, H, W)
+        labels = torch.from_numpy(self.data.labels[indices]).to(self.device, non_blocking=True)  # (P*K,)
+        images = self.augment(images, self.augment_generator)
+        with autocast(self.device, self.config.training.precision):
+            descriptors = self.forward(images)  # (P*K, D)
+        loss = self.loss(descriptors.float(), labels)
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.after_step()
+        self.first_step_at = self.first_step_at or time.time()
+        return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that later epochs depend on, random states included."""
+        parts = self._parts()
+        return {
+            "epoch": self.epoch,
+            "best": self.best,
+            **{name: part.state_dict() for name, part in parts.items()},
+            "augment_generator": self.augment_generator.get_state(),
+            "torch_generator": torch.get_rng_state(),
+            "cuda_generator": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.best = state["epoch"], state["best"]
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.augment_generator.set_state(state["augment_generator"])
+        torch.set_rng_state(state["torch_generator"])
+        if state["cuda_generator"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_generator"], self.device)
+
+    def _parts(self) -> dict[str, Any]:
+        names = ("model", "loss", "optimizer", "schedule", "scaler", "sampler")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Train one configuration and keep its best and its last epoch as checkpoints."""
+
+    data: Path | None = None
+    """Folder that holds gsv_xs and sf_xs; MiniCity with its preset if not given."""
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Set a leaf, such as optimizer/lr=0.01 (repeatable)."""
+    out: Path = Path("results/train")
+    """Folder for best.pt and last.pt."""
+    resume: bool = False
+    """Go on from last.pt of that folder."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+def main(settings: TrainSettings) -> int:
+    preset = PRESET if settings.data is None else {}
+    config = from_leaves({**preset, **parse_assignments(settings.set)})
+    device = pick_device(settings.device)
+    if (settings.out / "last.pt").exists() and not settings.resume:
+        raise ConfigError(f"{settings.out} holds a training already; give --resume to go on, or another --out")
+    data = open_data(find_sets(settings.data or minicity_folder()), config.data)
+    print("  ".join(f"{name}={to_text(name, value)}" for name, value in to_leaves(config).items()))
+    trainer = Trainer(config, data, device)
+    if settings.resume:
+        trainer.load_state_dict(load_checkpoint(settings.out / "last.pt", config))
+    if config.training.epochs == 0:
+        print("untrained  " + "  ".join(f"recall@{n} {value:.1f}" for n, value in trainer.validate().items()))
+        save_checkpoint(settings.out / "best.pt", trainer.state_dict(), config)
+    for result in trainer:
+        recalls = "  ".join(f"recall@{n} {value:.1f}" for n, value in result.recalls.items())
+        print(f"epoch {result.epoch}  loss {result.loss:.4f}  {recalls}  {result.images_per_second:.0f} images/s")
+        save_checkpoint(settings.out / "last.pt", trainer.state_dict(), config)
+        if result.is_best:
+            save_checkpoint(settings.out / "best.pt", trainer.state_dict(), config)
+    print(f"best epoch: {settings.out / 'best.pt'}")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main, TrainSettings, "python -m vpr.train")
