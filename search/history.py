@@ -1,5 +1,6 @@
 """What happened in a search, as Ray Tune tells it: the one source of the table, summary.json and MLflow."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -84,8 +85,10 @@ class History(Callback):
             self._end(record, "pruned", f"early stopping after epoch {len(record.epochs)}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        lines = [line for line in str(trial.get_error() or "").splitlines() if line.strip()]
-        self._end(self._record(trial), "failed", lines[-1].strip()[:300] if lines else "unknown error")
+        # The last line of a traceback is the error itself; our own types need no name before their message.
+        lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
+        last = next((line for line in reversed(lines) if line.strip()), "the worker died")
+        self._end(self._record(trial), "failed", re.sub(r"^vpr\.errors\.\w+: ", "", last.strip())[:300])
 
     def finish(self, reason: str) -> None:
         """End the trials that were still running when the search was over."""

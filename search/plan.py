@@ -10,7 +10,7 @@ import numpy as np
 
 from search.settings import SearchSettings, find_folders
 from search.space import Space, load_space, probe
-from vpr.config import TrialConfig, Value
+from vpr.config import TORCHVISION_BACKBONES, TrialConfig, Value
 from vpr.data import open_data
 from vpr.datasets import Folders, find_images, fingerprint, read_retrieval_set
 from vpr.errors import ConfigError
@@ -111,7 +111,7 @@ def _check_data(folders: Folders, base: TrialConfig) -> None:
         raise ConfigError(
             f"{folders.train} has {places} places, but data/places_per_batch={base.data.places_per_batch}; lower it with --set"
         )
-    if base.model.weights != "none":
+    if base.model.weights != "none" or base.model.backbone not in TORCHVISION_BACKBONES:
         from vpr.backbones import build_backbone  # imports torch: seconds that MiniCity need not wait
 
         build_backbone(base.model, base.data.image_size)

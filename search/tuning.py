@@ -1,5 +1,6 @@
 """Ray Tune's part: the trials of a plan, on the slots there are."""
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def run_trials(plan: Plan, slots: Slots, history: History, seed: int, time_budge
             verbose=0,
         ),
     )
+    # History tells of failed trials in a line each; Ray would print their tracebacks.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     results = tuner.fit()
     history.finish("the time budget was used up" if time_budget_s else "interrupted")
     for number in range(len(results)):

@@ -142,7 +142,8 @@ def test_the_command_line_trains_resumes_and_measures(city, tmp_path):
         next(line for line in done.stdout.splitlines() if line.startswith("epoch 1")).split("recall@1 ")[1].split()[0]
     )
     measured = python("vpr.evaluate", f"{out}/best.pt", "--data", str(city), "--split", "sf_xs/val")
-    assert f"{float(recall):.1f}" in measured.stdout.replace("recall@1 ", "").splitlines()[1], measured.stdout
+    shown = measured.stdout.splitlines()[1].split()[1]
+    assert f"{float(shown):.1f}" == recall, measured.stdout
     again = python("vpr.train", "--data", str(city), "--out", out, *leaves)
     assert again.returncode == 2 and again.stderr.count("\n") == 1 and "--resume" in again.stderr
     wrong = python("vpr.evaluate", f"{out}/best.pt", "--data", str(city), "--split", "oslo")

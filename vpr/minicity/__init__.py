@@ -43,7 +43,7 @@ class Site:
 
 
 SITES = (
-    Site("gsv_xs/train/Minicity", True, 10, (543_000.0, 4_178_000.0), (168, VIEWS_PER_PLACE), streets_each_way=5),
+    Site("gsv_xs/train/Minicity", True, 10, (543_000.0, 4_178_000.0), (168, VIEWS_PER_PLACE), streets_each_way=6),
     Site("sf_xs/val", False, 10, (549_000.0, 4_183_000.0), (200, 200)),
     Site("sf_xs/test", False, 10, (555_000.0, 4_175_000.0), (200, 200)),
     Site("tokyo_xs/test", False, 54, (388_000.0, 3_948_000.0), (150, 120), dense=True),

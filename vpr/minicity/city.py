@@ -99,7 +99,7 @@ class City:
 
     def _build_houses(self, rng: np.random.Generator) -> None:
         tastes = [pick(rng, list(WALLS)) for _ in self.plan.streets]
-        leans = {front.row: rng.uniform(40, 240, 3) for front in self.plan.fronts}
+        leans = row_colours(rng, sorted({front.row for front in self.plan.fronts}))
         houses: dict[int, House] = {}
         for number, front in enumerate(self.plan.fronts):
             if front.house not in houses:
@@ -169,7 +169,7 @@ class City:
             if all(abs(at - centre) > width / 2 + 4 for centre, width in street.crossings)
         ]
         species, style = int(rng.integers(4)), int(rng.integers(3))
-        planted = rng.random() < (0.3 if self.dense else 0.5) and street.width > 11
+        planted = rng.random() < (0.3 if self.dense else 0.45) and street.width > 11
         tree_step, lamp_step = int(rng.integers(12, 20)), int(rng.integers(17, 26))
         for side in (-1, 1):
             kerb = side * (half - walk)
@@ -228,3 +228,13 @@ def cloud_belt(rng: np.random.Generator) -> np.ndarray:
         )
     belt -= belt.min()
     return belt / belt.max()
+
+
+def row_colours(rng: np.random.Generator, rows: list[int]) -> dict[int, np.ndarray]:
+    """A colour (3,) for every row of houses; hues go round by the golden section, so that no two rows share one."""
+    hue, colours = rng.random(), {}
+    for row in rows:
+        hue = (hue + 0.618034) % 1
+        pure = np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
+        colours[row] = 255 * rng.uniform(0.5, 0.95) * (1 - rng.uniform(0.2, 0.75) * (1 - pure))
+    return colours

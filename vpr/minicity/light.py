@@ -38,16 +38,16 @@ class Look:
 
 # hour: azimuth deg, elevation deg, sunlight, ambient, zenith, horizon, glow, lamps
 SKIES = {
-    "morning": (105, 28, (0.50, 0.43, 0.34), (0.66, 0.65, 0.69), (0.40, 0.58, 0.86), (0.93, 0.84, 0.74), 0.10, 0.0),
-    "noon": (190, 50, (0.44, 0.42, 0.39), (0.66, 0.66, 0.68), (0.26, 0.50, 0.90), (0.76, 0.86, 0.95), 0.0, 0.0),
-    "evening": (258, 13, (0.52, 0.34, 0.22), (0.60, 0.53, 0.56), (0.30, 0.32, 0.58), (0.98, 0.62, 0.40), 0.45, 0.3),
+    "morning": (105, 28, (0.46, 0.40, 0.32), (0.69, 0.68, 0.71), (0.40, 0.58, 0.86), (0.93, 0.84, 0.74), 0.10, 0.0),
+    "noon": (190, 50, (0.42, 0.40, 0.37), (0.69, 0.69, 0.71), (0.26, 0.50, 0.90), (0.76, 0.86, 0.95), 0.0, 0.0),
+    "evening": (258, 13, (0.50, 0.34, 0.22), (0.63, 0.56, 0.59), (0.30, 0.32, 0.58), (0.98, 0.62, 0.40), 0.35, 0.25),
     "night": (0, -90, (0.0, 0.0, 0.0), (0.20, 0.21, 0.29), (0.03, 0.04, 0.10), (0.11, 0.12, 0.20), 1.0, 1.0),
 }
 SEASON_TINT = {
     "spring": (1.0, 1.02, 0.98),
     "summer": (1.04, 1.01, 0.95),
-    "autumn": (1.04, 0.97, 0.88),
-    "winter": (0.90, 0.97, 1.08),
+    "autumn": (1.03, 0.98, 0.92),
+    "winter": (0.94, 0.98, 1.05),
 }
 
 
@@ -63,7 +63,7 @@ def look_of(moment: Moment) -> Look:
         zenith, horizon = 0.25 * zenith + 0.75 * 0.92 * grey, 0.25 * horizon + 0.75 * grey
         sunlight, clouds, haze_m = 0.06 * sunlight, 0.9, 190.0
     if moment.weather == "fog":
-        haze_m = 55.0
+        haze_m = 75.0
     a, e = np.radians(azimuth), np.radians(elevation)
     sun = float(np.sin(a) * np.cos(e)), float(np.cos(a) * np.cos(e)), float(np.sin(e))
     return Look(sun, sunlight * tint, ambient * tint, zenith, horizon, clouds, haze_m, glow, lamps)

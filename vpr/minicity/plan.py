@@ -65,7 +65,7 @@ def grid_lines(rng: np.random.Generator, count: int, dense: bool) -> tuple[list[
     for _ in range(count):
         width = rng.uniform(narrow, wide)
         lines.append((at + width / 2, width))
-        at += width + rng.uniform(42, 60)
+        at += width + rng.uniform(34, 48)
     return lines, lines[-1][0] + lines[-1][1] / 2 + STUB_M
 
 

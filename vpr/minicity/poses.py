@@ -13,7 +13,7 @@ from vpr.minicity.plan import Street
 SPACING_M, SPACING_DEG = 36.0, 60.0
 """Two train places are this far apart, or look this differently. Views stray by up to 6 m, so views of two places that
 look the same way stay more than 25 m apart."""
-DATABASE_STEP_M = 22.0
+DATABASE_STEP_M = 18.0
 TURNS_DEG = (-35.0, 35.0, 145.0, 215.0)
 """Directions from the street's own: half along the street, half at its houses, on either side."""
 POSITIVE_RADIUS_M = 25.0
@@ -37,7 +37,7 @@ class Shot:
 
 
 def at_moment(
-    rng: np.random.Generator, hours: tuple[float, ...], seasons: tuple[str, ...] = SEASONS, fair: float = 0.65
+    rng: np.random.Generator, hours: tuple[float, ...], seasons: tuple[str, ...] = SEASONS, fair: float = 0.7
 ) -> Moment:
     """`hours`: chance of each of HOURS; `fair`: chance of clear weather."""
     weather = WEATHERS[int(rng.choice(3, p=(fair, (1 - fair) * 0.7, (1 - fair) * 0.3)))]
@@ -115,7 +115,7 @@ def eval_shots(
             street, along, heading = lost, lost_at + rng.uniform(-2, 2), along_deg(lost) + rng.choice((0, 180))
         else:
             street, along, heading = kept[int(rng.integers(len(kept)))]
-            along += rng.choice((-1, 1)) * rng.uniform(2, 5)
-        camera = stand(rng, street, along, rng.uniform(-1.2, 1.2), heading + rng.uniform(-8, 8))
+            along += rng.choice((-1, 1)) * rng.uniform(2, 4.5)
+        camera = stand(rng, street, along, rng.uniform(-1.2, 1.2), heading + rng.uniform(-7, 7))
         asked.append(Shot(camera, at_moment(rng, NIGHT_HOURS if night else QUERY_HOURS), int(rng.integers(8))))
     return shots, asked

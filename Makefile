@@ -1,0 +1,39 @@
+# `make search` and `make test` work on a bare machine with Python 3.10-3.13, make and pip.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: search test check lint format lock clean
+
+search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
+	$(BIN)/python search/run.py --space losses $(ARGS)
+
+test: lint  ## Format check, lint, types, import rule, tests.
+	$(BIN)/python -m pytest
+
+check: test
+
+lint: .venv/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info < (3, 14) else "error: Python 3.10 to 3.13 is needed; give one with make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -r requirements.lock
+	$(BIN)/python -m pip install --no-deps -e .
+	touch $@
+
+lock: .venv/.ready  ## Write requirements.lock from pyproject.toml.
+	$(BIN)/python -m pip install uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade \
+	  --no-header --no-annotate --no-emit-index-url -o requirements.lock
+
+clean:
+	rm -rf .venv build *.egg-info

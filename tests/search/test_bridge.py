@@ -1,0 +1,67 @@
+"""The truth about trials, as Optuna is told it, and rungs that wait."""
+
+import math
+
+import optuna
+import pytest
+
+from search.bridge import METRIC, OptunaBridge
+from search.early_stopping import MINIMUM_RESULTS, asha
+from search.space import first_tries, load_space
+
+
+@pytest.fixture
+def bridge(tmp_path):
+    return OptunaBridge(load_space("optimizers"), tmp_path / "study.journal", "s", epochs=3, pinned={}, seed=0)
+
+
+def tell(bridge, name, values, error=False):
+    """One trial as Ray's controller tells it: each report, and the last one again at completion."""
+    bridge.suggest(name)
+    for epoch, value in enumerate(values[:-1], start=1):
+        bridge.on_trial_result(name, {METRIC: value, "epoch": epoch})
+    last = {METRIC: values[-1], "epoch": len(values)} if values else None
+    bridge.on_trial_complete(name, last, error=error)
+    return bridge.study.trials[bridge.trials[name].number]
+
+
+def test_optuna_hears_how_each_trial_ended(bridge):
+    done = tell(bridge, "a", [10.0, 30.0, 20.0])
+    assert done.state.name == "COMPLETE" and done.value == 30.0
+    stopped = tell(bridge, "b", [10.0, 12.0])
+    assert stopped.state.name == "PRUNED" and stopped.intermediate_values == {1: 10.0, 2: 12.0}
+    assert tell(bridge, "c", [], error=True).state.name == "FAIL"
+    assert not bridge.study.get_trials(states=[optuna.trial.TrialState.RUNNING])
+
+
+def test_known_good_come_first_and_leaves_stay_whole(bridge):
+    first = bridge.suggest("a")
+    assert (
+        first["trial"] == 0
+        and first["leaves"]["optimizer/name"] == "sgd"
+        and first["leaves"]["optimizer/momentum"] == 0.9
+    )
+
+
+def test_pinned_leaves_are_held(tmp_path):
+    space = load_space("losses")
+    pinned = {"loss/name": "circle"}
+    held = OptunaBridge(space, tmp_path / "s.journal", "s", epochs=3, pinned=pinned, seed=0)
+    assert {held.suggest(str(number))["leaves"]["loss/name"] for number in range(12)} == {"circle"}
+    assert all(entry["loss/name"] == "circle" for entry in first_tries(space, pinned))
+
+
+def test_the_paper_space_is_the_fourteen_runs_in_order(tmp_path):
+    space = load_space("paper")
+    bridge = OptunaBridge(space, tmp_path / "s.journal", "paper", epochs=10, pinned={}, seed=0)
+    assert [bridge.suggest(str(number))["leaves"] for number in range(14)] == space.known_good
+    assert len({tuple(sorted(run.items())) for run in space.known_good}) == 14
+
+
+def test_a_rung_waits_for_enough_results():
+    bracket = asha(9)._brackets[0]
+    assert [milestone for milestone, _ in bracket._rungs] == [9, 3, 1]
+    assert [
+        bracket.cutoff({str(n): float(n) for n in range(count)}) is None for count in (0, 2, MINIMUM_RESULTS - 1)
+    ] == [True, True, False]
+    assert not math.isnan(bracket.cutoff({"a": 1.0, "b": 2.0, "c": 3.0}))

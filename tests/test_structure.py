@@ -1,0 +1,43 @@
+"""The picture of the rooms stays true."""
+
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_import_rule():
+    done = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_file_in_search_carries_a_librarys_name():
+    """`python search/run.py` puts search/ first on the import path."""
+    taken = {*packages_distributions(), *sys.stdlib_module_names} - {"search", "spaces", "vpr"}
+    assert not {file.stem for file in (ROOT / "search").glob("*.py")} & (taken | {"spaces", "vpr"})
+
+
+def test_the_driver_needs_no_torch():
+    code = "import sys, search.plan, search.tuning, search.finals, search.summary; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("script", ["search/run.py", "search/export.py", "vpr/train.py", "vpr/evaluate.py"])
+def test_help_describes_every_flag(script):
+    done = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "--help" in done.stdout and not done.stderr
+
+
+def test_the_wrong_spaces_package_is_named(tmp_path):
+    (tmp_path / "spaces").mkdir()
+    (tmp_path / "spaces/__init__.py").touch()
+    (tmp_path / "spaces/losses.py").write_text("def suggest(trial): pass")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from search.space import load_space; load_space('losses')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True)
+    assert "is another package" in done.stderr
