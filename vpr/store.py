@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image, UnidentifiedImageError
 from platformdirs import user_cache_path
+from rich.console import Console
 from rich.progress import track
 
 from vpr.errors import DataError
@@ -50,7 +52,9 @@ def _build(file: Path, name: str, paths: Sequence[Path], image_size: tuple[int, 
         rows = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(paths), *image_size, 3))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             decoded = pool.map(lambda path: read_image(path, image_size), paths)
-            for row, image in enumerate(track(decoded, f"decoding {name}", len(paths), transient=True)):
+            is_shown = sys.stderr.isatty()
+            shown = track(decoded, f"decoding {name}", len(paths), console=Console(stderr=True), disable=not is_shown)
+            for row, image in enumerate(shown):
                 rows[row] = image
         rows.flush()
         os.replace(partial, file)

@@ -8,6 +8,11 @@ import pytest
 from PIL import Image
 
 from vpr.minicity import write
+from vpr.minicity.city import City
+from vpr.minicity.frame import FIELD_OF_VIEW_DEG, HEIGHT, WIDTH, Camera
+from vpr.minicity.light import Moment
+from vpr.minicity.props import plant_forest
+from vpr.minicity.render import render
 
 EVAL_SETS = ("sf_xs/val", "sf_xs/test", "tokyo_xs/test")
 POSITIVE_RADIUS_M = 25.0
@@ -105,3 +110,24 @@ def test_progress_ends_at_the_total(tmp_path):
     calls: list[tuple[int, int]] = []
     write(tmp_path / "city", scale=0.1, progress=lambda done, total: calls.append((done, total)))
     assert calls == sorted(calls) and calls[-1] == (len(images(tmp_path / "city")),) * 2
+
+
+@pytest.mark.parametrize("turn_deg", [-25.0, -12.0, 12.0, 25.0])
+def test_turning_the_camera_moves_things_by_the_law_of_perspective(turn_deg):
+    rng = np.random.default_rng(5)
+    city = City(rng, plant_forest(rng), streets_each_way=2)
+    x, y = city.plan.streets[0].point(40.0)
+    focal = WIDTH / 2 / np.tan(np.radians(FIELD_OF_VIEW_DEG / 2))
+    moment = Moment("summer", "noon", "clear")
+    before, after = (
+        render(city, Camera(x, y, 2.3, heading, horizon=0.5), moment, 0, np.random.default_rng(1)).astype(float)
+        for heading in (45.0, 45.0 + turn_deg)
+    )
+    eye_level = slice(HEIGHT // 2 - 1, HEIGHT // 2 + 1)  # there a turn moves things sideways only
+    columns = np.arange(WIDTH)
+    bearing = np.arctan((columns + 0.5 - WIDTH / 2) / focal) + np.radians(turn_deg)  # of the columns after, seen before
+    source = np.floor(WIDTH / 2 + focal * np.tan(bearing)).astype(int)
+    both = (source >= 0) & (source < WIDTH)
+    moved = np.abs(after[eye_level][:, columns[both]] - before[eye_level][:, source[both]]).mean()
+    unmoved = np.abs(after[eye_level][:, columns[both]] - before[eye_level][:, columns[both]]).mean()
+    assert both.sum() > WIDTH // 3 and moved < 0.5 * unmoved

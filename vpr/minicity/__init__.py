@@ -68,16 +68,16 @@ def _write_sites(root: Path, seed: int, progress: Callable[[int, int], None], sc
         (max(24, round(s.images[0] * scale)), s.images[1] if s.train else max(24, round(s.images[1] * scale)))
         for s in SITES
     ]
-    total = sum(a * b if site.train else a + b for site, (a, b) in zip(SITES, sizes))
+    total = sum(a * b if site.train else a + b for site, (a, b) in zip(SITES, sizes, strict=True))
     forest = plant_forest(np.random.default_rng([seed, len(SITES)]))
     done = 0
-    for number, (site, size) in enumerate(zip(SITES, sizes)):
+    for number, (site, size) in enumerate(zip(SITES, sizes, strict=True)):
         rng = np.random.default_rng([seed, number])
         city = City(rng, forest, site.streets_each_way if scale > 0.5 else 2, site.dense)
         if site.train:
             folders = {"": train_shots(rng, city, *size)}
         else:
-            folders = dict(zip(("database", "queries"), eval_shots(rng, city, *size, night=site.dense)))
+            folders = dict(zip(("database", "queries"), eval_shots(rng, city, *size, night=site.dense), strict=True))
         for folder, shots in folders.items():
             target = root / site.folder / folder
             target.mkdir(parents=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]
+"""Red, green, blue in 0..255."""
 
 PIXELS_PER_METRE = 12
 LEVELS = 4
@@ -34,7 +35,7 @@ class Canvas:
 
     def box(self, u: float, v: float, width: float, height: float) -> tuple[slice, slice]:
         """The texels of a rectangle in metres whose lower left corner is (u, v); at least one texel each way."""
-        h, w = self.code.shape
+        h = len(self.code)
         left, top = round(u * self.sx), round(h - (v + height) * self.sy)
         right, bottom = max(left + 1, round((u + width) * self.sx)), max(top + 1, round(h - v * self.sy))
         return slice(max(0, top), max(0, bottom)), slice(max(0, left), max(0, right))
@@ -66,7 +67,7 @@ class Canvas:
         rows, cols = self.box(u, v, width, height)
         shape = self.code[rows, cols].shape
         left, top, right, bottom = FONT.getbbox(words)
-        stencil = Image.new("L", (right - left, bottom - top))
+        stencil = Image.new("L", (int(right - left), int(bottom - top)))
         ImageDraw.Draw(stencil).text((-left, -top), words, fill=255, font=FONT)
         scale = min(shape[1] / stencil.width, shape[0] / stencil.height)
         size = max(1, int(stencil.width * scale)), max(1, int(stencil.height * scale))
@@ -80,11 +81,15 @@ class Canvas:
 def halve(colour: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(H, W, 3), (H, W) -> half the size. Clear texels lend no colour, so that silhouettes get no dark rim."""
     corners = [(slice(i, None, 2), slice(j, None, 2)) for i in (0, 1) for j in (0, 1)]
+    none = np.zeros((), np.uint16)
     if code.all():
-        return (sum(colour[c].astype(np.uint16) for c in corners) >> 2).astype(np.uint8), code[corners[0]]
+        return (sum((colour[c].astype(np.uint16) for c in corners), none) >> 2).astype(np.uint8), code[corners[0]]
     weight = [(code[c] > CLEAR).astype(np.uint16) for c in corners]
-    count = sum(weight)
-    mean = sum(colour[c] * w[..., None] for c, w in zip(corners, weight)) // np.maximum(count, 1)[..., None]
+    count = sum(weight, none)
+    mean = (
+        sum((colour[c] * w[..., None] for c, w in zip(corners, weight, strict=True)), none)
+        // np.maximum(count, 1)[..., None]
+    )
     codes = np.maximum.reduce([code[c] for c in corners])
     return mean.astype(np.uint8), np.where(count >= 2, codes, CLEAR).astype(np.uint8)
 

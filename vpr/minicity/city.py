@@ -116,15 +116,15 @@ class City:
     def _blind_side(self, rng: np.random.Generator, front: Front, before: House, after: House) -> None:
         """The bare wall of the taller of two neighbours, where it shows above the lower one."""
         house, sign = (before, 1) if before.eaves_m > after.eaves_m else (after, -1)
-        ends = sorted((front.pos, front.pos - front.sign * LOT_DEPTH_M))
+        lo, hi = sorted((front.pos, front.pos - front.sign * LOT_DEPTH_M))
         if house not in self.blind:
             self.blind[house] = self.atlas.add(bare_wall(rng, house, LOT_DEPTH_M, house.eaves_m))
-        self.walls.add(1 - front.normal_axis, front.lo, *ends, sign, house.eaves_m, house.eaves_m, self.blind[house])
+        self.walls.add(1 - front.normal_axis, front.lo, lo, hi, sign, house.eaves_m, house.eaves_m, self.blind[house])
 
     def _raise(self, front: Front, height: float) -> None:
         deep = sorted((front.pos, front.pos - front.sign * LOT_DEPTH_M))
         along = slice(int(front.lo), int(np.ceil(front.hi)))
-        across = slice(max(0, int(round(deep[0]))), max(0, int(round(deep[1]))))
+        across = slice(max(0, round(deep[0])), max(0, round(deep[1])))
         where = (along, across) if front.normal_axis == 0 else (across, along)
         self.heights[where] = np.maximum(self.heights[where], height)
 

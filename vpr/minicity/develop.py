@@ -56,14 +56,18 @@ def develop(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     picture *= power
     if look.glow:
         light = shrink_texels(frame.glow)[:3] * np.float32(look.glow)
-        picture += light
+        np.maximum(picture, light, out=picture)  # a sum would bleach lit signs under a lamp
     haze = np.exp(frame.depth[::FINE, ::FINE] * np.float32(-1 / look.haze_m))
     picture *= haze
     picture += each(look.horizon) * (cover * (1 - haze))
     picture += paint_sky(frame, rng) * (1 - cover)
     if look.glow:
         bright = Image.fromarray((np.minimum(light, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
-        picture += np.asarray(bright.filter(ImageFilter.BoxBlur(5)), np.float32).transpose(2, 0, 1) * np.float32(0.6 / 255)
+        picture += np.asarray(bright.filter(ImageFilter.BoxBlur(5)), np.float32).transpose(2, 0, 1) * np.float32(
+            0.6 / 255
+        )
     picture *= each(rng.uniform(0.93, 1.07) * rng.normal(1, 0.02, 3))  # exposure and white balance
-    picture += rng.standard_normal((HEIGHT, WIDTH), np.float32) * np.float32(0.022 if frame.moment.hour == "night" else 0.011)
+    picture += rng.standard_normal((HEIGHT, WIDTH), np.float32) * np.float32(
+        0.018 if frame.moment.hour == "night" else 0.008
+    )
     return np.ascontiguousarray((np.clip(picture, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))

@@ -26,11 +26,8 @@ def wall_pattern(rng: np.random.Generator, material: str, shape: tuple[int, int]
     elif material == "tile":
         grain = grain * np.where((y % 6 == 0) | (x % 6 == 0), 0.87, 1.03)
     elif material == "glass":
-        grain = (
-            grain
-            * np.where((y % 18 < 2) | (x % 15 == 0), 0.62, 1.05)
-            * (1.1 - 0.25 * np.sin(x // 15 * 2.7 + y // 18 * 4.1) ** 2)
-        )
+        pane = 1.1 - 0.25 * np.sin(x // 15 * 2.7 + y // 18 * 4.1) ** 2
+        grain = grain * np.where((y % 18 < 2) | (x % 15 == 0), 0.62, 1.05) * pane
     else:
         stains = np.kron(rng.normal(0, 0.05, (h // 16 + 2, w // 8 + 2)), np.ones((16, 8)))[:h, :w]
         grain = grain + stains

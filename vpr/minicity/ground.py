@@ -1,5 +1,7 @@
 """The ground from above: carriageways, markings, pavements, grass; one picture per season, with mip levels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -34,14 +36,21 @@ class Drawing:
         self.picture = Image.new("RGBA", tuple(size), (120, 118, 114, PAVED))
         self.pen = ImageDraw.Draw(self.picture)
 
-    def rect(self, x0: float, y0: float, x1: float, y1: float, colour: tuple, code: int) -> None:
+    def rect(self, x0: float, y0: float, x1: float, y1: float, colour: Sequence[float], code: int) -> None:
         p = PIXELS_PER_METRE
         self.pen.rectangle(
             (round(x0 * p), round(y0 * p), round(x1 * p) - 1, round(y1 * p) - 1), fill=(*map(int, colour), code)
         )
 
     def strip(
-        self, street: Street, along0: float, along1: float, across0: float, across1: float, colour: tuple, code: int
+        self,
+        street: Street,
+        along0: float,
+        along1: float,
+        across0: float,
+        across1: float,
+        colour: Sequence[float],
+        code: int,
     ) -> None:
         """A rectangle in a street's own coordinates; across is measured from its centre line."""
         (x0, y0), (x1, y1) = street.point(along0, across0), street.point(along1, across1)

@@ -133,12 +133,12 @@ def draw_house(rng: np.random.Generator, taste: str, lean: np.ndarray, dense: bo
         else ["shop", "shop", "door", "arches", "garage", "door"],
     )
     wall = np.array(pick(rng, WALLS[material])) + rng.normal(0, 12, 3) + rng.normal(0, 10)
-    wall = tuple(np.clip(wall + (0.6 if rng.random() < 0.85 else 0.0) * (lean - wall), 30, 246))
+    paint = tuple(np.clip(wall + (0.6 if rng.random() < 0.85 else 0.0) * (lean - wall), 30, 246))
     sign_colour = pick(rng, VIVID)
     ink = (250, 246, 232) if sum(sign_colour) < 480 else pick(rng, [(30, 30, 40), (150, 20, 30), (20, 60, 120)])
     return House(
         material,
-        wall,
+        paint,
         pick(rng, TRIMS),
         floors,
         rng.uniform(2.7, 3.7),

@@ -4,6 +4,7 @@ x is east and y is north, in metres from the south-west corner. Everything uprig
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def make_plan(rng: np.random.Generator, streets_each_way: int, dense: bool) -> P
 
     def gaps(lines: list[tuple[float, float]], end: float) -> list[tuple[float, float]]:
         edges = [0.0] + [edge for c, w in lines for edge in (c - w / 2, c + w / 2)] + [end]
-        return list(zip(edges[0::2], edges[1::2]))
+        return list(zip(edges[0::2], edges[1::2], strict=True))
 
     columns, rows = gaps(xs, width), gaps(ys, height)
     inner = [(i, j) for i in range(1, len(columns) - 1) for j in range(1, len(rows) - 1)]
@@ -129,7 +130,7 @@ def add_block(
     corner = {(0, 0): 0, (0, 1): 1, (1, 0): 2, (1, 1): 3}
     for axis, pos, lo, hi, sign, street in sides:
         cuts = lo + split(rng, hi - lo, dense)
-        for k, (a, b) in enumerate(zip(cuts[:-1], cuts[1:])):
+        for k, (a, b) in enumerate(pairwise(cuts)):
             house = len(plan.fronts) + 100
             if k in (0, len(cuts) - 2):
                 end, outward = int(k > 0), int(sign > 0)

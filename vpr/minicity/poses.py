@@ -16,7 +16,6 @@ look the same way stay more than 25 m apart."""
 DATABASE_STEP_M = 18.0
 TURNS_DEG = (-35.0, 35.0, 145.0, 215.0)
 """Directions from the street's own: half along the street, half at its houses, on either side."""
-POSITIVE_RADIUS_M = 25.0
 UNMAPPED_M = 42.0
 """The database leaves out one stretch of street this far each way, as real ones do: queries there have no positive."""
 
@@ -90,7 +89,7 @@ def train_shots(rng: np.random.Generator, city: City, places: int, views: int) -
 def eval_shots(
     rng: np.random.Generator, city: City, database: int, queries: int, night: bool
 ) -> tuple[list[Shot], list[Shot]]:
-    """A database of one fair-weather campaign, and queries of all seasons within 12 m of it; about 2 % lie off the map."""
+    """A database of one fair-weather campaign, and queries of all seasons, most within 6 m of it; about 2 % lie off the map."""
     streets = city.plan.streets
     lost = streets[int(rng.integers(len(streets)))]
     lost_at = 0.5 * (lost.crossings[0][0] + lost.crossings[1][0])

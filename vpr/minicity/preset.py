@@ -15,8 +15,7 @@ PRESET: dict[str, Value] = {
     "data/image_size": (64, 112),
     "data/places_per_batch": 16,
     "data/augment": "light",
-    "optimizer/name": "adamw",
-    "optimizer/lr": 0.001,
+    "optimizer/lr": 0.05,
     "training/epochs": 8,
 }
 """Small pictures, no download, few epochs: a ResNet-18 learns MiniCity from scratch in about a minute on one core."""

@@ -97,13 +97,9 @@ def cast_walls(frame: Frame) -> None:
         if cols.size:
             window = slice(cols[0], cols[-1] + 1)
             bottom = np.maximum(hidden[window], -frame.camera.z / here[window]).min()
-            rows = slice(
-                *(
-                    int(np.clip(frame.horizon - slope * FOCAL + 1, 0, ROWS))
-                    for slope in (top[cols].max() + 2 / FOCAL, bottom)
-                )
-            )
-            paint_wall(frame, rows, window, wall[window], np.minimum(here[window], 1e6), place[window])
+            edges = top[cols].max() + 2 / FOCAL, bottom  # slopes
+            first, last = (int(np.clip(frame.horizon - slope * FOCAL + 1, 0, ROWS)) for slope in edges)
+            paint_wall(frame, slice(first, last), window, wall[window], np.minimum(here[window], 1e6), place[window])
     np.minimum(layers[0][1], 1e4, out=frame.wall_depth)
 
 
@@ -119,13 +115,10 @@ def paint_wall(frame: Frame, rows: slice, cols: slice, wall: np.ndarray, depth: 
     width, height = atlas.width[picture, level], atlas.height[picture, level]
     start = atlas.base[picture, level] + np.clip(u * width / atlas.size[picture, 0], 0, width - 1).astype(np.int32)
     top = np.where(depth < 1e5, walls.height[wall], -1).astype(np.float32)
-    drop = (ROW_CENTRES[rows] - frame.horizon)[:, None] * (
-        depth / np.float32(FOCAL)
-    )  # (rows, n) metres below the camera
-    z = np.float32(frame.camera.z) - drop
-    row = np.clip((walls.height[wall] - z) * (height / walls.height[wall]).astype(np.float32), 0, height - 1).astype(
-        np.int32
-    )
+    fall = depth / np.float32(FOCAL)  # metres per row
+    z = np.float32(frame.camera.z) - (ROW_CENTRES[rows] - frame.horizon)[:, None] * fall  # (rows, n)
+    texels_per_metre = (height / walls.height[wall]).astype(np.float32)
+    row = np.clip((walls.height[wall] - z) * texels_per_metre, 0, height - 1).astype(np.int32)
     row *= width
     row += start
     texel = atlas.colour.take(row)
@@ -170,22 +163,15 @@ def draw_props(frame: Frame) -> None:
     for i in np.flatnonzero((near > 0.6) & (ends[0] < ends[1])):
         cols = slice(int(ends[0][i]), int(ends[1][i]))
         if frame.wall_depth[cols].max() > near[i]:
-            draw_prop(
-                frame,
-                int(picture[i]),
-                cols,
-                left[i].tolist(),
-                right[i].tolist(),
-                float(props.foot[ids[i]]),
-                sun[i],
-                lamp[i],
-            )
+            ends_m, foot = (left[i].tolist(), right[i].tolist()), float(props.foot[ids[i]])
+            draw_prop(frame, int(picture[i]), cols, ends_m, foot, sun[i], lamp[i])
 
 
 def draw_prop(
-    frame: Frame, picture: int, cols: slice, left: list[float], right: list[float], foot: float, sun: float, lamp: float
+    frame: Frame, picture: int, cols: slice, ends: tuple[list[float], list[float]], foot: float, sun: float, lamp: float
 ) -> None:
-    """One upright cut-out from `left` to `right`, both (sideways, depth) in metres from the camera."""
+    """One upright cut-out between two `ends`, each (sideways, depth) in metres from the camera."""
+    left, right = ends
     atlas, eye = frame.city.atlas, frame.camera.z
     slope, wide, deep = SLOPES[cols], right[0] - left[0], right[1] - left[1]
     share = (slope * left[1] - left[0]) / (wide - slope * deep)  # 0..1 along the picture
