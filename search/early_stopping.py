@@ -7,8 +7,8 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 
 from search.bridge import METRIC
 
-MINIMUM_RESULTS = 4
-"""Trials that a rung compares at least, the one in question included; Ray's own cuts the second by the first."""
+MINIMUM_RESULTS = 6
+"""Trials that a rung compares at least, the one in question included, so that the best third is two of them."""
 REDUCTION = 3
 GRACE_EPOCHS = 1
 

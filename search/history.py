@@ -121,10 +121,12 @@ class History(Callback):
 
 
 def what_varied(leaves: dict[str, Value]) -> str:
-    """`circle · lr 0.0025 · margin 0.25`: names without their branch, and the choices by value alone."""
-    parts = []
+    """`circle · lr 0.0025 · margin 0.25`: choices by value alone and first, names without their branch where that is clear."""
+    choices, others = [], []
     for name, value in leaves.items():
-        short = name.split("/")[1]
-        text = to_text(name, value)
-        parts.append(text if short in ("name", "aggregation", "backbone") else f"{short} {text}")
-    return " · ".join(parts)
+        text = f"{value:.3g}" if isinstance(value, float) else to_text(name, value)
+        if name.endswith(("/name", "/aggregation", "/backbone")):
+            choices.append(text)
+        else:
+            others.append(f"{name if name == 'loss/lr' else name.split('/')[1]} {text}")
+    return " · ".join(choices + others)

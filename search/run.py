@@ -27,7 +27,7 @@ def main(settings: SearchSettings) -> int:
     from search.tracking import Tracker, default_address
     from search.tuning import run_trials
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     plan = make_plan(settings)
     console.print("\n".join(describe(plan)), soft_wrap=True)
     slots = cluster.connect(settings)

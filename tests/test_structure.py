@@ -41,3 +41,13 @@ def test_the_wrong_spaces_package_is_named(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True)
     assert "is another package" in done.stderr
+
+
+def test_the_cluster_file_is_valid_for_ray():
+    import yaml
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = prepare_config(yaml.safe_load((ROOT / "cluster.yaml").read_text()))
+    validate_config(config)
+    worker = config["available_node_types"]["gpu_worker"]
+    assert (worker["min_workers"], worker["max_workers"]) == (0, 8) and worker["resources"]["GPU"] == 1

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 FeatureShape = tuple[int, int, int]
 """Channels, height and width of the feature map: (C, h, w)."""
 EPS = 1e-6

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 import torchvision
 from safetensors.torch import load_file
@@ -85,6 +84,8 @@ def _with_weights(config: ModelConfig, image_size: tuple[int, int]) -> ResNetFea
 
 
 def _timm_network(name: str, image_size: tuple[int, int], download: bool) -> Any:
+    import timm  # seconds and 100 MiB that a torchvision backbone does without
+
     if not timm.is_model(name):
         close = timm.list_models(f"*{name}*")[:3]
         hint = f"; names like it: {', '.join(close)}" if close else ""

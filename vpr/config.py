@@ -204,7 +204,7 @@ class TrainingConfig(Branch):
     epochs: int = leaf(10, low=0)
     """Passes over the training places; 0 leaves the model untrained."""
     precision: str = leaf("auto", choices=("auto", "fp32", "bf16", "fp16"))
-    """Autocast type of the forward pass; `auto`: bf16 or else fp16 on a GPU, fp32 on a CPU."""
+    """Autocast type of the forward pass; `auto`: bf16 where the device computes in it, else fp16 on a GPU, fp32 on a CPU."""
     compile: bool = False
     """Compile the model with torch.compile."""
     seed: int = leaf(0, low=0)

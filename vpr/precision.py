@@ -1,6 +1,7 @@
 """Device and number format by name."""
 
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 
@@ -21,11 +22,16 @@ def pick_device(name: str) -> torch.device:
 
 
 def resolve(device: torch.device, precision: str) -> str:
-    """What `training/precision=auto` means on this device: bf16 or else fp16 on a GPU, fp32 on a CPU."""
+    """What `training/precision=auto` means on this device.
+
+    bf16 where it computes in it, else fp16 on a GPU and fp32 on a CPU.
+    """
     if precision != "auto":
         return precision
     if device.type == "cpu":
-        return "fp32"
+        # Before torch 2.14 there is nothing to ask; those CPUs train in fp32.
+        can: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        return "bf16" if can.get("avx512_bf16") or can.get("amx_bf16") else "fp32"
     return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
 
 

@@ -1,5 +1,6 @@
 """MiniCity on this node, and the settings that suit it."""
 
+import sys
 from pathlib import Path
 
 from filelock import FileLock
@@ -34,6 +35,6 @@ def minicity_folder() -> Path:
 def _write(folder: Path) -> None:
     from vpr.minicity import write
 
-    with Progress(transient=True, console=Console(stderr=True)) as progress:
+    with Progress(transient=True, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("building MiniCity")
         write(folder, progress=lambda done, total: progress.update(task, completed=done, total=total))
