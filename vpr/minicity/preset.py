@@ -16,7 +16,8 @@ PRESET: dict[str, Value] = {
     "data/image_size": (64, 112),
     "data/places_per_batch": 16,
     "data/augment": "light",
-    "optimizer/lr": 0.05,
+    "optimizer/lr": 0.02,
+    "scheduler/name": "cosine",
     "training/epochs": 8,
 }
 """Small pictures, no download, few epochs: a ResNet-18 learns MiniCity from scratch in about a minute on one core."""
