@@ -14,6 +14,7 @@ from vpr.config import TrialConfig, Value
 from vpr.leaves import from_leaves, to_leaves, to_text
 from vpr.results import best_key
 
+OUT_OF_TIME, INTERRUPTED = "the time budget was used up", "interrupted"
 State = Literal["running", "completed", "pruned", "failed"]
 
 
@@ -95,6 +96,11 @@ class History(Callback):
         for record in self.records.values():
             if record.state == "running":
                 self._end(record, "pruned" if record.epochs else "failed", reason)
+
+    @property
+    def missing(self) -> int:
+        """Trials that were asked for and did not run to their own end."""
+        return self.trials - sum(record.stop_reason not in (OUT_OF_TIME, INTERRUPTED) for record in self.records.values())
 
     def ranked(self) -> list[TrialRecord]:
         """Best first by the one rule, then the earlier trial; trials without any epoch last."""

@@ -72,6 +72,9 @@ def main(settings: SearchSettings) -> int:
         console.print(
             f"mlflow: {tracker.failures} failed attempts, {len(tracker.waiting)} calls lost ({tracker.last_failure})"
         )
+    if history.missing and not settings.time_budget:
+        console.print(f"interrupted: {history.missing} of {plan.trials} trials are missing")
+        return 130
     return 0 if outcome.winner else 1
 
 

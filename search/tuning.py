@@ -9,7 +9,7 @@ from ray import tune
 from search.bridge import OptunaBridge
 from search.cluster import Slots
 from search.early_stopping import asha
-from search.history import History
+from search.history import INTERRUPTED, OUT_OF_TIME, History
 from search.plan import Plan
 from search.trainable import CHECKPOINT, run_trial
 
@@ -43,7 +43,7 @@ def run_trials(plan: Plan, slots: Slots, history: History, seed: int, time_budge
     # History tells of failed trials in a line each; Ray would print their tracebacks.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     results = tuner.fit()
-    history.finish("the time budget was used up" if time_budget_s else "interrupted")
+    history.finish(OUT_OF_TIME if time_budget_s else INTERRUPTED)
     for number in range(len(results)):
         result = results[number]
         checkpoint = result.get_best_checkpoint("best_epoch", "max") if result.checkpoint else None

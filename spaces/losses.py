@@ -10,7 +10,7 @@ KNOWN_GOOD = [
     {"loss/name": "triplet", "optimizer/lr": 0.0025, "loss/margin": 0.3, "loss/miner": "none"},
     {"loss/name": "circle", "optimizer/lr": 0.0025, "loss/margin": 0.25, "loss/scale": 64.0, "loss/miner": "none"},
     {"loss/name": "contrastive", "optimizer/lr": 0.0025, "loss/neg_margin": 1.0, "loss/miner": "none"},
-    {"loss/name": "ntxent", "optimizer/lr": 0.01, "loss/temperature": 0.07, "loss/miner": "none"},
+    {"loss/name": "ntxent", "optimizer/lr": 0.02, "loss/temperature": 0.07, "loss/miner": "none"},
     {"loss/name": "arcface", "optimizer/lr": 0.0025, "loss/margin_deg": 28.6, "loss/scale": 64.0, "loss/lr": 0.05},
     {"loss/name": "multi_similarity", "optimizer/lr": 0.02, "loss/beta": 50.0, "loss/base": 0.5, "loss/miner": "none"},
 ]

@@ -31,9 +31,16 @@ class PlaceModel(nn.Module):
         self.dim = config.dim or size
 
     def forward(self, images: Tensor) -> Tensor:
+        features = self.features(images)  # (B, size)
+        with torch.autocast(images.device.type, enabled=False):
+            return F.normalize(self.projection(features), dim=1)  # (B, D)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in 0..1 -> the aggregation's vector (B, size), before the projection."""
         features = self.backbone((images - self.mean) / self.std)  # (B, C, h, w)
-        descriptors = self.projection(self.aggregation(features))  # (B, D)
-        return F.normalize(descriptors.float(), dim=1)
+        # Autocast ends with the backbone: rounding a descriptor to 8 bits of mantissa costs recall, and saves nothing here.
+        with torch.autocast(images.device.type, enabled=False):
+            return self.aggregation(features.float())  # (B, size)
 
 
 def _feature_shape(backbone: nn.Module, image_size: tuple[int, int]) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from vpr import cli
 from vpr.augment import AUGMENTS
 from vpr.batches import PlaceSampler
 from vpr.checkpoint import load_checkpoint, save_checkpoint
-from vpr.config import TrialConfig
+from vpr.config import ModelConfig, TrialConfig
 from vpr.data import TrainingData, open_data
 from vpr.datasets import find_sets
 from vpr.errors import ConfigError, TrainingError
@@ -25,6 +25,7 @@ from vpr.minicity.preset import PRESET, minicity_folder
 from vpr.model import PlaceModel
 from vpr.optimizers import OPTIMIZERS
 from vpr.precision import autocast, pick_device, resolve
+from vpr.projection import fit_projection
 from vpr.results import EpochResult, best_key
 from vpr.schedulers import Schedule
 
@@ -42,6 +43,8 @@ class Trainer:
         """Unix seconds when the first optimizer step was done."""
         self.sampler = PlaceSampler(data.labels, config.data, config.training.seed)
         self.model = PlaceModel(config.model, config.data.image_size).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if fits_projection(config.model):
+            fit_projection(self.model, data.images, config.training.precision, device)
         self.forward = torch.compile(self.model) if config.training.compile else self.model
         self.loss = PlaceLoss(config.loss, data.places, self.model.dim).to(device)
         self.loss_weights = sum(weights.numel() for weights in self.loss.parameters())
@@ -128,6 +131,12 @@ class Trainer:
     def _parts(self) -> dict[str, Any]:
         names = ("model", "loss", "optimizer", "schedule", "scaler", "sampler")
         return {name: getattr(self, name) for name in names}
+
+
+def fits_projection(config: ModelConfig) -> bool:
+    """Whether the projection starts from PCA: asked for, or `auto` with a pretrained backbone."""
+    is_wanted = {"pca": True, "random": False, "auto": config.weights != "none"}[config.projection_init]
+    return is_wanted and config.dim is not None
 
 
 @dataclass(frozen=True)
