@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
-from search.space import Space, first_tries, sampler
+from search.space import Space, first_tries, suggest_from
 from vpr.config import Value
 
 METRIC = "val/recall_at_1"
@@ -30,18 +30,17 @@ class OptunaBridge(OptunaSearch):
         self, space: Space, file: Path, name: str, epochs: int, pinned: Mapping[str, Value], seed: int
     ) -> None:
         """file: the study's journal, read by optuna-dashboard; epochs: of a trial that runs to its end."""
-        tpe = optuna.samplers.TPESampler(seed=seed, group=True, n_startup_trials=RANDOM_TRIALS)
         super().__init__(
             space=space.suggest,
             metric=METRIC,
             mode="max",
             points_to_evaluate=first_tries(space, pinned),
-            sampler=sampler(pinned, seed, tpe),
+            sampler=optuna.samplers.TPESampler(seed=seed, group=True, n_startup_trials=RANDOM_TRIALS),
             study_name=name,
             storage=JournalStorage(JournalFileBackend(str(file))),
         )
         self.study = cast(optuna.Study, self._ot_study)
-        self.space = space
+        self.space, self.pinned = space, pinned
         self.trials: dict[str, optuna.Trial] = {}
         self.epochs = epochs
         self.reported: dict[str, int] = {}
@@ -54,7 +53,7 @@ class OptunaBridge(OptunaSearch):
         if trial_id not in self.trials:
             self.trials[trial_id] = self.study.ask()
         trial = self.trials[trial_id]
-        self.space.suggest(trial)
+        suggest_from(self.space, trial, self.pinned)
         return {"trial": trial.number, "leaves": dict(trial.params)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -77,11 +76,11 @@ class OptunaBridge(OptunaSearch):
         numbers = {trial_id: trial.number for trial_id, trial in self.trials.items()}
         Path(checkpoint_path).write_text(json.dumps(numbers))
 
-    def restore(self, checkpoint_path: str) -> None:
-        frozen = self.study.trials
-        for trial_id, number in json.loads(Path(checkpoint_path).read_text()).items():
-            self.trials[trial_id] = optuna.Trial(self.study, frozen[number]._trial_id)
-            self.reported[trial_id] = max(frozen[number].intermediate_values, default=0)
+    def finish(self) -> None:
+        """Tell of the trials that ended with the search itself (time budget, interruption), which Ray does not."""
+        for trial_id, trial in self.trials.items():
+            if self.study.trials[trial.number].state == TrialState.RUNNING:
+                self.on_trial_complete(trial_id)
 
     def _report(self, trial_id: str, result: dict[str, Any]) -> None:
         # Ray shows the stopping report only at completion, and any other report at both moments.

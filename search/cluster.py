@@ -3,7 +3,9 @@
 import logging
 import math
 import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from search.settings import SearchSettings
 from vpr.errors import ConfigError
@@ -35,17 +37,27 @@ class Slots:
         return f"{self.where}: {self.count} trials at once, each {self.cpus} cores{gpus}"
 
     @property
+    def device(self) -> str:
+        """Without a GPU of its own a trial stays off all of them."""
+        return "cuda" if self.gpus else "cpu"
+
+    @property
     def resources(self) -> dict[str, float]:
         return {"cpu": self.cpus, "gpu": self.gpus}
 
 
 def connect(settings: SearchSettings) -> Slots:
     """Join the cluster of this machine (or of RAY_ADDRESS), else start Ray here; raises ConfigError if no trial fits."""
-    try:
-        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-        where = f"the Ray cluster at {ray.get_runtime_context().gcs_address}"
-        is_cluster = True
-    except ConnectionError:
+    address = os.environ.get("RAY_ADDRESS") or started_here()
+    if is_cluster := address is not None:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except ConnectionError:
+            raise ConfigError(
+                f"the Ray cluster at {address} does not answer; start it, or unset RAY_ADDRESS and run `ray stop` to use this machine"
+            ) from None
+        where = f"the Ray cluster at {address}"
+    else:
         ray.init(
             address="local",
             include_dashboard=False,
@@ -53,9 +65,15 @@ def connect(settings: SearchSettings) -> Slots:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-        where, is_cluster = "this machine", False
+        where = "this machine"
     total = ray.cluster_resources()
     return _fit(settings, total.get("CPU", 0), total.get("GPU", 0), where, is_cluster)
+
+
+def started_here() -> str | None:
+    """The address that `ray start` wrote on this machine; a search's own Ray writes none, so searches stay apart."""
+    file = Path(tempfile.gettempdir()) / "ray/ray_current_cluster"
+    return file.read_text().strip() or None if file.is_file() else None
 
 
 def _fit(settings: SearchSettings, cpus: float, gpus: float, where: str, is_cluster: bool) -> Slots:
@@ -64,7 +82,11 @@ def _fit(settings: SearchSettings, cpus: float, gpus: float, where: str, is_clus
         raise ConfigError(
             f"--gpus-per-trial {gpu_share:g}, but {where} has {gpus:g} GPUs; lower it (0 trains on the CPU)"
         )
-    by_gpu = math.floor(gpus / gpu_share) if gpu_share else math.inf
+    if is_cluster and not cpus and settings.gpus_per_trial is None:
+        raise ConfigError(f"{where} has no worker yet; say what to wait for with --gpus-per-trial and --max-concurrent")
+    # A share below 1 must fit on one GPU: two GPUs hold two trials of 0.6, not three.
+    per_gpu = math.floor(1 / gpu_share) if 0 < gpu_share < 1 else 1
+    by_gpu = math.floor(gpus / max(gpu_share, 1)) * per_gpu if gpu_share else math.inf
     cpu_share = settings.cpus_per_trial or (max(1, math.floor(cpus / by_gpu)) if 0 < by_gpu < math.inf else 1)
     if cpu_share > cpus and not is_cluster:
         raise ConfigError(f"--cpus-per-trial {cpu_share}, but {where} has {cpus:g} cores; lower it")

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from search.tracking import Tracker
 from vpr.config import TrialConfig, Value
+from vpr.errors import VPRError
 from vpr.leaves import from_leaves, to_leaves, to_text
 from vpr.results import best_key
 
@@ -63,7 +64,11 @@ class History(Callback):
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         if trial.config["trial"] not in self.records:
             record = self._record(trial)
-            self.tracker.start(record.number, record.leaves, to_leaves(from_leaves(record.leaves, self.base)))
+            try:
+                leaves = to_leaves(from_leaves(record.leaves, self.base))
+            except VPRError:  # the trial itself fails with this message; the others go on
+                leaves = record.leaves
+            self.tracker.start(record.number, record.leaves, leaves)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -100,7 +105,9 @@ class History(Callback):
     @property
     def missing(self) -> int:
         """Trials that were asked for and did not run to their own end."""
-        return self.trials - sum(record.stop_reason not in (OUT_OF_TIME, INTERRUPTED) for record in self.records.values())
+        return self.trials - sum(
+            record.stop_reason not in (OUT_OF_TIME, INTERRUPTED) for record in self.records.values()
+        )
 
     def ranked(self) -> list[TrialRecord]:
         """Best first by the one rule, then the earlier trial; trials without any epoch last."""

@@ -1,12 +1,11 @@
 """Everything that is decided and checked before a search spends anything."""
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from search.settings import SearchSettings, find_folders
 from search.space import Space, load_space, probe
@@ -34,6 +33,8 @@ class Plan:
     """Leaves of `--set`; a space cannot vary them."""
     preset: Mapping[str, Value]
     """MiniCity's own settings; empty on real data."""
+    data: Mapping[str, str]
+    """Root and fingerprint of train and val."""
     folders: Folders
     trials: int
 
@@ -60,7 +61,7 @@ def make_plan(settings: SearchSettings) -> Plan:
         raise ConfigError(f"{folder} exists; give another --name, or remove it")
     folders = find_folders(settings, minicity_folder() if is_minicity else None)
     _check_data(folders, base)
-    return Plan(name, folder, space, base, pinned, preset, folders, trials)
+    return Plan(name, folder, space, base, pinned, preset, _data_facts(folders), folders, trials)
 
 
 def describe(plan: Plan) -> list[str]:
@@ -75,20 +76,17 @@ def describe(plan: Plan) -> list[str]:
     return lines
 
 
-def data_facts(plan: Plan, root: Path | None) -> dict[str, Any]:
-    """Root and fingerprint of train and val, for summary.json."""
-    images = find_images(plan.folders.train) + find_images(plan.folders.val)
-    return {
-        "root": str(root.resolve()) if root else str(plan.folders.val.parent.parent),
-        "fingerprint": fingerprint(images),
-    }
+def _data_facts(folders: Folders) -> dict[str, str]:
+    images = find_images(folders.train) + find_images(folders.val)
+    root = Path(os.path.commonpath([folders.train, folders.val]))
+    return {"root": str(root), "fingerprint": fingerprint(images)}
 
 
 def _base(settings: SearchSettings, preset: Mapping[str, Value]) -> tuple[TrialConfig, dict[str, Value]]:
     given: dict[str, Any] = parse_assignments(settings.set)
     flags = {"training/epochs": settings.epochs, "training/seed": settings.seed or None}
     for leaf, value in flags.items():
-        if value is not None and given.setdefault(leaf, value) != value:
+        if value is not None and str(given.setdefault(leaf, value)) != str(value):
             raise ConfigError(f"--set {leaf}={given[leaf]} and its own flag ({value}) disagree; give one of them")
     base = from_leaves({**preset, **given})
     if base.training.epochs == 0:
@@ -103,10 +101,9 @@ def _base(settings: SearchSettings, preset: Mapping[str, Value]) -> tuple[TrialC
 
 
 def _check_data(folders: Folders, base: TrialConfig) -> None:
-    data = open_data(folders, base.data)
+    places = open_data(folders, base.data).places
     for test in folders.tests.values():
         read_retrieval_set(test)  # names only: pictures of a test set are decoded after the search
-    places = len(np.unique(data.labels))
     if places < base.data.places_per_batch:
         raise ConfigError(
             f"{folders.train} has {places} places, but data/places_per_batch={base.data.places_per_batch}; lower it with --set"

@@ -6,12 +6,12 @@
 import shlex
 import sys
 import time
+from uuid import uuid4
 
 import psutil
 
 from search.settings import SearchSettings, check
 from vpr import cli
-from vpr.errors import VPRError
 
 
 def main(settings: SearchSettings) -> int:
@@ -23,7 +23,7 @@ def main(settings: SearchSettings) -> int:
 
     from search import cluster, finals, summary
     from search.history import History
-    from search.plan import data_facts, describe, make_plan
+    from search.plan import describe, make_plan
     from search.tracking import Tracker, default_address
     from search.tuning import run_trials
 
@@ -34,11 +34,13 @@ def main(settings: SearchSettings) -> int:
     console.print(f"runs on   {slots.describe()}", soft_wrap=True)
 
     storage = plan.folder.parent
-    storage.mkdir(parents=True, exist_ok=True)
+    if settings.tracking_uri is None:
+        storage.mkdir(parents=True, exist_ok=True)  # SQLite wants its folder
     command = shlex.join(["python", *sys.argv])
     address = settings.tracking_uri or default_address(storage)
-    tracker = Tracker(address, plan.name, {"space": plan.space.name, "command": command}, storage)
-    plan.folder.mkdir()
+    search_id = f"{plan.name}-{uuid4().hex[:8]}"  # a name may come again in the same store
+    tracker = Tracker(address, plan.name, search_id, {"space": plan.space.name, "command": command}, storage)
+    plan.folder.mkdir(parents=True)
     history = History(plan.base, tracker, console, plan.trials)
     run_trials(plan, slots, history, settings.seed, settings.time_budget and settings.time_budget * 60)
 
@@ -48,30 +50,24 @@ def main(settings: SearchSettings) -> int:
         space=plan.space.name,
         command=command,
         seed=settings.seed,
-        data=data_facts(plan, settings.data),
+        data=plan.data,
         slots=slots,
         epochs=plan.epochs,
         trials=history.ranked(),
         wall_seconds=time.time() - started,
         seconds_to_first_step=history.first_step_at and history.first_step_at - started,
     )
-    if (winner := outcome.winner) and winner.checkpoint and winner.best:
-        outcome.export = plan.folder / "export"
-        finals.export(slots, outcome.export, winner.checkpoint, winner.best)
-        for name, folder in plan.folders.tests.items():
-            try:
-                outcome.test[name] = finals.measure(slots, outcome.export, folder)
-            except VPRError as fault:  # an unreadable test picture must not cost the search
-                console.print(f"test {name} could not be measured: {fault}", soft_wrap=True)
+    summary_file = plan.folder / "summary.json"
+    summary.write_summary(summary_file, outcome)  # before the finals: what they meet must not cost the search
+    finals.run(slots, outcome, plan.folders.tests, console)
     outcome.wall_seconds = time.time() - started
-    summary.write_summary(plan.folder / "summary.json", outcome)
-    tracker.finish(plan.folder / "summary.json", outcome.figures(), "FINISHED" if outcome.winner else "FAILED")
+    summary.write_summary(summary_file, outcome)
+    tracker.finish(summary_file, outcome.figures(), "FINISHED" if outcome.winner else "FAILED")
     summary.print_table(console, outcome)
-    summary.print_next_steps(console, outcome, address, settings.data)
+    summary.print_next_steps(console, outcome, address, plan.folders)
     if tracker.failures:
-        console.print(
-            f"mlflow: {tracker.failures} failed attempts, {len(tracker.waiting)} calls lost ({tracker.last_failure})"
-        )
+        lost = f"{len(tracker.waiting)} calls lost" if tracker.waiting else "all delivered later"
+        console.print(f"mlflow    {tracker.failures} failed attempts, {lost} ({tracker.last_failure})", soft_wrap=True)
     if history.missing and not settings.time_budget:
         console.print(f"interrupted: {history.missing} of {plan.trials} trials are missing")
         return 130

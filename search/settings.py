@@ -1,5 +1,6 @@
 """The command line of a search: one documented dataclass. Light to import, so that --help is quick."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +64,11 @@ def check(settings: SearchSettings) -> None:
         faults.append(f"--seed {settings.seed} must not be negative")
     if "://" in str(settings.storage) or ":/" in str(settings.storage):
         faults.append(f"--storage {settings.storage} is an address; give a folder (one that all machines share)")
-    if settings.name is not None and (not settings.name.strip(".") or set(settings.name) & set("/\\\0")):
-        faults.append(f"--name {settings.name!r} must be the plain name of a folder below --storage")
+    share = settings.gpus_per_trial or 0
+    if share > 1 and share != int(share):
+        faults.append(f"--gpus-per-trial {share} must be whole above 1")
+    if settings.name is not None and not re.fullmatch(r"\w[\w.-]*", settings.name):
+        faults.append(f"--name {settings.name!r} must be letters, digits, '_', '-' and '.': a folder below --storage")
     if faults:
         raise ConfigError("; ".join(faults))
 
@@ -77,7 +81,7 @@ def find_folders(settings: SearchSettings, minicity: Path | None) -> Folders:
         if settings.train is None or settings.val is None:
             raise DataError("--train and --val go together when there is no --data; give the other one too, or --data")
         return Folders(settings.train.resolve(), settings.val.resolve(), tests)
-    if settings.train and settings.val:
+    if settings.train and settings.val and (tests or settings.data is None):
         return Folders(settings.train.resolve(), settings.val.resolve(), tests)
     found = find_sets(root.resolve())
     train, val = settings.train or found.train, settings.val or found.val

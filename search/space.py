@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -19,7 +19,7 @@ from vpr.errors import ConfigError, VPRError
 from vpr.leaves import all_leaves, from_leaves
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-# `group=True` and PartialFixedSampler are experimental in Optuna 5 and what a conditional space needs.
+# `group=True` is experimental in Optuna 5 and what a conditional space needs.
 warnings.simplefilter("ignore", ExperimentalWarning)
 
 SHIPPED = ("optimizers", "schedulers", "losses", "full", "paper")
@@ -56,31 +56,47 @@ def probe(space: Space, base: TrialConfig, pinned: Mapping[str, Value], seed: in
         unknown = sorted(set(entry) - set(all_leaves()))
         if unknown:
             raise ConfigError(f"the space {space.name} tries {unknown[0]}, which is no leaf; see vpr/config.py")
-    study = optuna.create_study(sampler=sampler(pinned, seed, optuna.samplers.RandomSampler(seed=seed)))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     for entry in first_tries(space, pinned):
         study.enqueue_trial(entry)
     for _ in range(space.fixed_trials or PROBES + len(space.known_good)):
         trial = study.ask()
         try:
-            space.suggest(trial)
+            suggest_from(space, trial, pinned)
             from_leaves(trial.params, base)
         except VPRError as fault:
             raise ConfigError(f"the space {space.name} suggests what cannot be trained: {fault}") from None
-        except (ValueError, TypeError, KeyError) as fault:
-            raise ConfigError(f"the space {space.name} cannot be sampled ({fault}); mend its suggest()") from None
+        except Exception as fault:  # whatever a user's function raises
+            reason = f"{type(fault).__name__}: {fault}"
+            raise ConfigError(f"the space {space.name} cannot be sampled ({reason}); mend its suggest()") from None
 
 
 def first_tries(space: Space, pinned: Mapping[str, Value]) -> list[dict[str, Any]]:
-    """The known-good configurations with pinned leaves held, each once; a fixed list stays whole."""
-    tries = [{leaf: pinned.get(leaf, value) for leaf, value in entry.items()} for entry in space.known_good]
+    """The known-good configurations without pinned leaves, each once; a fixed list stays whole."""
+    tries = [{leaf: value for leaf, value in entry.items() if leaf not in pinned} for entry in space.known_good]
     if space.fixed_trials is not None:
         return tries
     return [entry for number, entry in enumerate(tries) if entry not in tries[:number]]
 
 
-def sampler(pinned: Mapping[str, Value], seed: int, base: optuna.samplers.BaseSampler) -> optuna.samplers.BaseSampler:
-    """`base`, with the leaves of `--set` held at their value wherever the space suggests them."""
-    return optuna.samplers.PartialFixedSampler(dict(pinned), base) if pinned else base
+def suggest_from(space: Space, trial: optuna.Trial, pinned: Mapping[str, Value]) -> None:
+    """Let the space suggest, with the leaves of `--set` held: Optuna is not asked for them."""
+    space.suggest(cast(optuna.Trial, PinnedTrial(trial, pinned)))
+
+
+class PinnedTrial:
+    """A trial as a space sees it, whose `suggest_*` give a pinned leaf's own value, inside the space's range or not."""
+
+    def __init__(self, trial: optuna.Trial, pinned: Mapping[str, Value]) -> None:
+        self._trial, self._pinned = trial, pinned
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._trial, name)
+        if not name.startswith("suggest_"):
+            return found
+        return lambda leaf, *args, **kwargs: (
+            self._pinned[leaf] if leaf in self._pinned else found(leaf, *args, **kwargs)
+        )
 
 
 def _suggest_fixed(runs: list[dict[str, Any]]) -> Callable[[optuna.Trial], None]:

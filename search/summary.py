@@ -1,13 +1,14 @@
 """The end of a search: summary.json, the ranked table, and what to type next."""
 
+import contextlib
 import json
 import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,20 @@ from rich.table import Table
 
 from search.cluster import Slots
 from search.history import TrialRecord, what_varied
+from vpr.datasets import Folders
 
-LIBRARIES = ("torch", "torchvision", "timm", "pytorch-metric-learning", "faiss-cpu", "ray", "optuna", "mlflow", "numpy")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "pytorch-metric-learning",
+    "faiss-cpu",
+    "faiss-gpu",
+    "ray",
+    "optuna",
+    "mlflow",
+    "numpy",
+)
 RECALLS = tuple(f"val/recall_at_{n}" for n in (1, 5, 10, 20))
 
 
@@ -30,7 +43,7 @@ class Outcome:
     space: str
     command: str
     seed: int
-    data: dict[str, Any]
+    data: Mapping[str, str]
     slots: Slots
     epochs: int
     """Of a trial that runs to its end."""
@@ -56,13 +69,13 @@ class Outcome:
         return {**recalls, **tests, "wall_seconds": self.wall_seconds, "trials": len(self.trials)}
 
     def as_json(self) -> dict[str, Any]:
-        """The documented interface of summary.json (docs: README, "What a search leaves behind")."""
+        """The documented interface of summary.json (README, "Two commands")."""
         return {
             "name": self.name,
             "space": self.space,
             "command": self.command,
             "seed": self.seed,
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+            "versions": _versions(),
             "data": self.data,
             "wall_seconds": round(self.wall_seconds, 1),
             "trial_seconds": round(sum(record.seconds for record in self.trials), 1),
@@ -105,7 +118,7 @@ def print_table(console: Console, outcome: Outcome) -> None:
     console.print(table)
 
 
-def print_next_steps(console: Console, outcome: Outcome, tracking: str, data: Path | None) -> None:
+def print_next_steps(console: Console, outcome: Outcome, tracking: str, folders: Folders) -> None:
     """Test recalls, where the export is, and the commands to look further."""
     for name, recalls in outcome.test.items():
         figures = "  ".join(f"R@{metric.rsplit('_', 1)[1]} {value:.1f}" for metric, value in recalls.items())
@@ -114,14 +127,24 @@ def print_next_steps(console: Console, outcome: Outcome, tracking: str, data: Pa
         console.print("no trial succeeded; the table says why")
         return
     mlflow = shlex.join([str(Path(sys.executable).with_name("mlflow")), "ui", "--backend-store-uri", tracking])
-    evaluate = [sys.executable, "-m", "vpr.evaluate", str(outcome.export), *(["--data", str(data)] if data else [])]
+    measured = next(iter(folders.tests.values()), folders.val)
+    split = "/".join(measured.parts[-2:])
+    evaluate = [sys.executable, "-m", "vpr.evaluate", str(outcome.export), "--data", str(measured.parents[1])]
     for label, text in (
         ("export", str(outcome.export)),
         ("summary", str(outcome.export.with_name("summary.json")) if outcome.export else ""),
         ("look", mlflow),
-        ("measure", shlex.join([*evaluate, "--split", "sf_xs/test"])),
+        ("measure", shlex.join([*evaluate, "--split", split])),
     ):
         console.print(f"{label:<9} {text}", soft_wrap=True)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):  # one of the two faiss packages
+            found[name] = version(name)
+    return {"python": platform.python_version(), **found}
 
 
 def _trial_json(record: TrialRecord, folder: Path) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """MLflow: one parent run a search, one nested run a trial; written by the driver alone, and never in the way of training."""
 
 import logging
+import math
+import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,6 +19,11 @@ from vpr.errors import ConfigError
 from vpr.leaves import to_text
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces the tables that it creates
+# A dead server must not hold up the trials whose reports pass through here: one try again, then later.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+PAUSE_SECONDS = 30.0
+"""After a failure nothing is tried for so long."""
 EXPERIMENT = "vpr-search"
 STATUS = {"completed": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 Call = Callable[[], object]
@@ -32,17 +40,17 @@ class Tracker:
     What cannot be written waits, in order, for the next call; `failures` counts the attempts.
     """
 
-    def __init__(self, address: str, search_id: str, params: Mapping[str, Any], artifacts: Path) -> None:
+    def __init__(self, address: str, name: str, search_id: str, params: Mapping[str, Any], artifacts: Path) -> None:
         """Raises ConfigError where the address does not answer (before any training)."""
         self.search_id = search_id
         self.waiting: deque[Call] = deque()
-        self.failures = 0
+        self.failures, self.failed_at = 0, -math.inf
         self.last_failure = ""
         self.runs: dict[int, str] = {}
         try:
             self.client = MlflowClient(address)
             self.experiment = self._experiment(artifacts)
-            self.parent = self._run(search_id, {"search_id": search_id, "trial_id": "search"}, params)
+            self.parent = self._run(name, {"search_id": search_id, "trial_id": "search"}, params)
         except Exception as fault:  # SQLAlchemy, HTTP and MLflow errors have no common type
             reason = " ".join(str(fault).split())[:150]
             raise ConfigError(
@@ -76,18 +84,24 @@ class Tracker:
     def finish(self, summary_file: Path, metrics: Mapping[str, float], status: str) -> None:
         """Close the parent run with the search's figures and its summary."""
         now = int(time.time() * 1000)
-        batch = [Metric(name, value, now, 0) for name, value in metrics.items()]
+        batch = [Metric(re.sub(r"[^\w\-. /:]", "_", name), value, now, 0) for name, value in metrics.items()]
         self._later(lambda: self.client.log_batch(self.parent, metrics=batch))
         self._later(lambda: self.client.log_artifact(self.parent, str(summary_file)))
         self._later(lambda: self.client.set_terminated(self.parent, status))
+        self._deliver()
 
     def _later(self, call: Call) -> None:
         self.waiting.append(call)
+        if time.monotonic() - self.failed_at > PAUSE_SECONDS:
+            self._deliver()
+
+    def _deliver(self) -> None:
         while self.waiting:
             try:
                 self.waiting[0]()
             except Exception as fault:  # a tracking failure of any kind must not stop training
                 self.failures += 1
+                self.failed_at = time.monotonic()
                 self.last_failure = " ".join(str(fault).split())[:150]
                 return
             self.waiting.popleft()
@@ -109,8 +123,9 @@ class Tracker:
         wanted = " and ".join(f"tags.{tag} = '{tags[tag]}'" for tag in ("search_id", "trial_id"))
         found = self.client.search_runs([self.experiment], wanted, max_results=1)
         if found:
-            return found[0].info.run_id
-        run_id = self.client.create_run(self.experiment, tags={**tags, MLFLOW_RUN_NAME: name}).info.run_id
+            run_id = found[0].info.run_id
+        else:
+            run_id = self.client.create_run(self.experiment, tags={**tags, MLFLOW_RUN_NAME: name}).info.run_id
         entries = [Param(leaf, str(value)) for leaf, value in params.items()]
         self.client.log_batch(run_id, params=entries)  # the tree has fewer than 100 leaves, MLflow's limit of a batch
         return run_id

@@ -9,16 +9,18 @@ from ray import tune
 
 from vpr.config import DataConfig, TrialConfig
 from vpr.data import TrainingData, open_data
-from vpr.datasets import Folders
+from vpr.datasets import Folders, find_sets
 from vpr.leaves import from_leaves
+from vpr.minicity.preset import minicity_folder
 
 CHECKPOINT = "checkpoint.pt"
 
 
-def run_trial(suggestion: dict[str, Any], base: TrialConfig, train: Path, val: Path, cpus: int) -> None:
+def run_trial(suggestion: dict[str, Any], base: TrialConfig, folders: Folders | None, cpus: int, device: str) -> None:
     """Train what was suggested and report every epoch with its checkpoint.
 
-    suggestion: `{"trial": number, "leaves": {leaf: value}}`. Sees the training places and val, and no test set.
+    suggestion: `{"trial": number, "leaves": {leaf: value}}`; folders: train and val, and no test set; None is MiniCity,
+    which every node writes for itself.
     """
     import torch  # on the worker only: the driver needs neither it nor its memory
 
@@ -28,8 +30,11 @@ def run_trial(suggestion: dict[str, Any], base: TrialConfig, train: Path, val: P
 
     config = from_leaves(suggestion["leaves"], base)
     torch.set_num_threads(cpus)
-    trainer = Trainer(config, _opened(train, val, config.data), pick_device("auto"))
-    if checkpoint := tune.get_checkpoint():
+    found = folders or find_sets(minicity_folder())
+    checkpoint = tune.get_checkpoint()
+    data = _opened(found.train, found.val, config.data)
+    trainer = Trainer(config, data, pick_device(device), is_resumed=checkpoint is not None)
+    if checkpoint:
         with checkpoint.as_directory() as folder:
             trainer.load_state_dict(load_checkpoint(Path(folder) / CHECKPOINT, config))
     for result in trainer:

@@ -12,11 +12,13 @@ from search.early_stopping import asha
 from search.history import INTERRUPTED, OUT_OF_TIME, History
 from search.plan import Plan
 from search.trainable import CHECKPOINT, run_trial
+from vpr.datasets import Folders
 
 
 def run_trials(plan: Plan, slots: Slots, history: History, seed: int, time_budget_s: float | None) -> None:
     """Run the trials to their end, and record them in `history`. A failed trial does not end the search."""
-    trainable = partial(run_trial, base=plan.base, train=plan.folders.train, val=plan.folders.val, cpus=slots.cpus)
+    folders = None if plan.preset else Folders(plan.folders.train, plan.folders.val)
+    trainable = partial(run_trial, base=plan.base, folders=folders, cpus=slots.cpus, device=slots.device)
     bridge = OptunaBridge(plan.space, plan.folder / "study.journal", plan.name, plan.epochs, plan.pinned, seed)
     tuner = tune.Tuner(
         tune.with_resources(trainable, slots.resources),
@@ -43,6 +45,7 @@ def run_trials(plan: Plan, slots: Slots, history: History, seed: int, time_budge
     # History tells of failed trials in a line each; Ray would print their tracebacks.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     results = tuner.fit()
+    bridge.finish()
     history.finish(OUT_OF_TIME if time_budget_s else INTERRUPTED)
     for number in range(len(results)):
         result = results[number]

@@ -32,6 +32,11 @@ def test_help_describes_every_flag(script):
     assert done.returncode == 0 and "--help" in done.stdout and not done.stderr
 
 
+def test_help_waits_for_no_heavy_import():
+    code = "import sys, search.run; sys.exit(bool({'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
 def test_the_wrong_spaces_package_is_named(tmp_path):
     (tmp_path / "spaces").mkdir()
     (tmp_path / "spaces/__init__.py").touch()

@@ -62,7 +62,7 @@ def build_backbone(config: ModelConfig, image_size: tuple[int, int]) -> ResNetFe
     """
     try:
         return _with_weights(config, image_size)
-    except OSError as fault:  # no network, no such file
+    except (OSError, RuntimeError) as fault:  # no network; timm has no weights of that name
         reason = " ".join(str(fault).split())[:120]
         raise WeightsError(
             f"the ImageNet weights of {config.backbone} cannot be downloaded ({reason}); give a file with "

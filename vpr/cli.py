@@ -21,6 +21,9 @@ def run(main: Callable[[Settings], int], settings: type[Settings], prog: str) ->
     except VPRError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
+    except OSError as error:  # a folder that cannot be written, a full disk: the system's message names it
+        print(f"error: {error}; mend that or give another place", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130

@@ -216,7 +216,7 @@ class TrainingConfig(Branch):
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """Everything that a trial is; the defaults are the study's base run (for real data on a GPU)."""
+    """Everything that a trial is; the defaults are the study's base run, for real data on a GPU (but see `model/projection_init`)."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -112,7 +113,12 @@ def find_images(folder: Path) -> list[Path]:
         raise DataError(
             f"{folder} is not a folder; the layout is database/ and queries/ below each set, or gsv_xs/train"
         )
-    images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    images = sorted(
+        Path(parent) / name
+        for parent, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES
+    )
     if not images:
         raise DataError(f"{folder} has no .jpg, .jpeg or .png image; check the path")
     return images

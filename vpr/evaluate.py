@@ -11,7 +11,7 @@ from torch import nn
 
 from vpr import cli
 from vpr.data import Retrieval, open_retrieval
-from vpr.errors import DataError
+from vpr.errors import DataError, TrainingError
 from vpr.precision import autocast, pick_device
 from vpr.recall import recalls
 
@@ -20,7 +20,10 @@ BATCH = 64
 
 @torch.inference_mode()
 def describe(model: nn.Module, images: np.ndarray, precision: str, device: torch.device) -> np.ndarray:
-    """Images (N, H, W, 3) uint8 -> descriptors (N, D) float32 of unit length, in evaluation mode."""
+    """Images (N, H, W, 3) uint8 -> descriptors (N, D) float32 of unit length, in evaluation mode.
+
+    Raises TrainingError where they are not finite: NaN would count as recall 0.
+    """
     was_training = model.training
     model.eval()
     rows = []
@@ -29,7 +32,10 @@ def describe(model: nn.Module, images: np.ndarray, precision: str, device: torch
         with autocast(device, precision):
             rows.append(model(batch).float().cpu().numpy())
     model.train(was_training)
-    return np.concatenate(rows)
+    descriptors = np.concatenate(rows)
+    if not np.isfinite(descriptors).all():
+        raise TrainingError("the model's descriptors are not finite; lower optimizer/lr or loss/lr")
+    return descriptors
 
 
 def evaluate(model: nn.Module, retrieval: Retrieval, precision: str, device: torch.device) -> dict[int, float]:
@@ -50,7 +56,7 @@ class EvaluateSettings:
     """Measure a checkpoint or an export on one set and print its recall@N."""
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
-    """Folder of an export, or of a checkpoint of vpr.train."""
+    """Folder of an export, or a checkpoint file of vpr.train."""
     data: Path | None = None
     """Folder that holds gsv_xs, sf_xs and tokyo_xs; MiniCity if not given."""
     split: str = "sf_xs/test"

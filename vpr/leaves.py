@@ -37,7 +37,7 @@ def to_leaves(config: TrialConfig) -> dict[str, Value]:
 def from_leaves(leaves: Mapping[str, Any], base: TrialConfig | None = None) -> TrialConfig:
     """The tree with these leaves set, the others as in `base` (or their defaults).
 
-    A leaf of `base` that belongs to another choice than the new one is dropped (the margin of a loss that was replaced).
+    Where a choice of `base` is replaced (its loss, say), the old choice's own leaves go with it, shared names included.
     Values may be text (`128x224`, `none`, `5,8`) or already typed. Raises ConfigError with all faults at once.
     """
     faults: list[str] = []
@@ -47,7 +47,8 @@ def from_leaves(leaves: Mapping[str, Any], base: TrialConfig | None = None) -> T
             values[name] = _checked(name, raw)
         except ConfigError as fault:
             faults.append(str(fault))
-    merged = {**(to_leaves(base) if base else {}), **values}
+    old = to_leaves(base) if base else {}
+    merged = {**{name: value for name, value in old.items() if not _belongs_elsewhere(name, old, values)}, **values}
     config = TrialConfig(**{branch: cls(**_fields_of(branch, merged)) for branch, cls in _branches().items()})
     faults += [_not_owned(config, name) for name in values if name not in to_leaves(config)]
     faults += [] if faults else _conflicts(config)
@@ -77,6 +78,15 @@ def to_text(name: str, value: Value) -> str:
     if isinstance(value, tuple | list):
         return ("x" if name == "data/image_size" else ",").join(str(part) for part in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _belongs_elsewhere(name: str, old: Mapping[str, Value], values: Mapping[str, Value]) -> bool:
+    """Whether a leaf of the base goes because the choice that owns it is replaced."""
+    f, _ = all_leaves()[name]
+    if "owners" not in f.metadata:
+        return False
+    chooser = f"{name.split('/')[0]}/{f.metadata['by']}"
+    return values.get(chooser, old[chooser]) != old[chooser]
 
 
 def _branches() -> dict[str, Any]:
@@ -187,6 +197,8 @@ def _conflicts(config: TrialConfig) -> list[str]:
     faults = []
     if config.optimizer.nesterov and not config.optimizer.momentum:
         faults.append("optimizer/nesterov=true needs optimizer/momentum above 0")
+    if config.model.projection_init == "pca" and config.model.dim is None:
+        faults.append("model/projection_init=pca needs model/dim; with none there is no projection")
     if 0 < config.training.epochs <= config.scheduler.warmup_epochs:
         faults.append(
             f"scheduler/warmup_epochs={config.scheduler.warmup_epochs} leaves nothing of "

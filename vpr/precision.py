@@ -32,7 +32,7 @@ def resolve(device: torch.device, precision: str) -> str:
         # Before torch 2.14 there is nothing to ask; those CPUs train in fp32.
         can: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         return "bf16" if can.get("avx512_bf16") or can.get("amx_bf16") else "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:

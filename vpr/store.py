@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,15 +48,28 @@ def read_image(path: Path, image_size: tuple[int, int]) -> np.ndarray:
 
 
 def _build(file: Path, name: str, paths: Sequence[Path], image_size: tuple[int, int]) -> None:
+    # Under the lock nobody else builds this store: what is left of a killed build goes.
+    for stale in file.parent.glob(f"{file.stem}.partial-*"):
+        stale.unlink()
+    needed = len(paths) * image_size[0] * image_size[1] * 3
+    free = shutil.disk_usage(file.parent).free
+    if needed > free:
+        raise DataError(
+            f"{file.parent} has {free / 1e9:.1f} GB free, the decoded images of {name} need {needed / 1e9:.1f} GB; "
+            "free some, lower data/image_size, or set VPR_CACHE to another disk"
+        )
     partial = file.with_suffix(f".partial-{os.getpid()}")
     try:
         rows = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(paths), *image_size, 3))
+
+        def decode(row: int) -> None:
+            rows[row] = read_image(paths[row], image_size)
+
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            decoded = pool.map(lambda path: read_image(path, image_size), paths)
+            done = pool.map(decode, range(len(paths)))
             is_shown = sys.stderr.isatty()
-            shown = track(decoded, f"decoding {name}", len(paths), console=Console(stderr=True), disable=not is_shown)
-            for row, image in enumerate(shown):
-                rows[row] = image
+            for _ in track(done, f"decoding {name}", len(paths), console=Console(stderr=True), disable=not is_shown):
+                pass
         rows.flush()
         os.replace(partial, file)
     finally:

@@ -33,7 +33,8 @@ from vpr.schedulers import Schedule
 class Trainer:
     """One trial: iterate over it to train; `state_dict` after any epoch holds all that the rest depends on."""
 
-    def __init__(self, config: TrialConfig, data: TrainingData, device: torch.device) -> None:
+    def __init__(self, config: TrialConfig, data: TrainingData, device: torch.device, is_resumed: bool = False) -> None:
+        """is_resumed: a state is loaded next, so what only a new model needs is left out."""
         torch.manual_seed(config.training.seed)
         self.config, self.data, self.device = config, data, device
         self.epoch = 0
@@ -43,7 +44,7 @@ class Trainer:
         """Unix seconds when the first optimizer step was done."""
         self.sampler = PlaceSampler(data.labels, config.data, config.training.seed)
         self.model = PlaceModel(config.model, config.data.image_size).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if fits_projection(config.model):
+        if fits_projection(config.model) and not is_resumed:
             fit_projection(self.model, data.images, config.training.precision, device)
         self.forward = torch.compile(self.model) if config.training.compile else self.model
         self.loss = PlaceLoss(config.loss, data.places, self.model.dim).to(device)
@@ -163,7 +164,7 @@ def main(settings: TrainSettings) -> int:
         raise ConfigError(f"{settings.out} holds a training already; give --resume to go on, or another --out")
     data = open_data(find_sets(settings.data or minicity_folder()), config.data)
     print("  ".join(f"{name}={to_text(name, value)}" for name, value in to_leaves(config).items()))
-    trainer = Trainer(config, data, device)
+    trainer = Trainer(config, data, device, is_resumed=settings.resume)
     if settings.resume:
         trainer.load_state_dict(load_checkpoint(settings.out / "last.pt", config))
     if config.training.epochs == 0:

@@ -38,6 +38,8 @@ def refusal(monkeypatch, capfd, *flags):
         (["--trialz", "3"], ["--trialz"]),
         (["--space", "paper", "--trials", "99"], ["fixed list of 14"]),
         (["--name", "../x"], ["--name"]),
+        (["--name", "bob's"], ["--name"]),
+        (["--gpus-per-trial", "1.5"], ["must be whole above 1"]),
         (["--storage", "s3://bucket/x"], ["--storage s3:/bucket/x is an address"]),
         (["--test", "oslo"], ["NAME=DIR"]),
         (["--data", "/nonexistent"], ["/nonexistent is not a folder"]),
@@ -66,6 +68,7 @@ def test_refused_with_one_line(monkeypatch, capfd, city, tmp_path, flags, words)
             ["optimizer/rate", "suggests what cannot be trained"],
         ),
         ("def suggest(trial):\n    trial.suggest_float('optimizer/lr', -2, -1)", ["out of range"]),
+        ("def suggest(trial):\n    trial.sugest_float('optimizer/lr', 0, 1)", ["sugest_float"]),
         ("def suggest(trial):\n    raise ValueError('oops')", ["cannot be sampled", "oops"]),
         ("KNOWN_GOOD = [{'loss/x': 1}]\ndef suggest(trial):\n    pass", ["loss/x", "no leaf"]),
     ],
@@ -128,7 +131,6 @@ def test_more_gpus_than_there_are(monkeypatch, capfd, city, tmp_path):
 def test_a_tracking_server_that_is_not_there(monkeypatch, capfd, city, tmp_path):
     import ray
 
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     try:
         printed = refusal(
             monkeypatch,
@@ -143,4 +145,10 @@ def test_a_tracking_server_that_is_not_there(monkeypatch, capfd, city, tmp_path)
         )
     finally:
         ray.shutdown()
-    assert "--tracking-uri http://127.0.0.1:9 cannot be used" in printed and not (tmp_path / "r/losses").exists()
+    assert "--tracking-uri http://127.0.0.1:9 cannot be used" in printed and not (tmp_path / "r").exists()
+
+
+def test_a_cluster_that_does_not_answer(monkeypatch, capfd, city, tmp_path):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    printed = refusal(monkeypatch, capfd, "--data", str(city), "--storage", str(tmp_path / "r"), *SMALL)
+    assert "127.0.0.1:9 does not answer" in printed and not (tmp_path / "r").exists()

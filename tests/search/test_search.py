@@ -179,3 +179,11 @@ def test_a_failed_trial_is_told_and_the_search_goes_on(city, tmp_path):
     assert {entry["id"]: entry["state"] for entry in summary["trials"]} == {0: "failed", 1: "completed"}
     assert "lower optimizer/lr" in next(entry for entry in summary["trials"] if entry["id"] == 0)["stop_reason"]
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_search_without_any_success_ends_with_1(city, tmp_path):
+    flags = ["--set=optimizer/lr=1e30", "--trials", "1", "--epochs", "1", "--name", "none", "--storage", str(tmp_path)]
+    done = run("run", "--data", str(city), *flags, *SETTINGS)
+    assert done.returncode == 1 and "no trial succeeded" in done.stdout, done.stdout + done.stderr
+    summary = json.loads((tmp_path / "none/summary.json").read_text())
+    assert summary["best"] is None and [entry["state"] for entry in summary["trials"]] == ["failed"]

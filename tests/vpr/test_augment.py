@@ -50,9 +50,10 @@ def test_geometry_moves_by_the_stated_amount():
         assert augment.RANDAUGMENT[name](point, signs)[:, 0].flatten(1).argmax(dim=1).tolist() == [20 * 61 + 30] * 2
 
 
-def test_every_operation_is_drawn(images):
+def test_nearly_every_image_is_changed_and_each_in_its_own_way(images):
     many = (images / 255)[:1].expand(400, -1, -1, -1)
-    drawn = torch.randint(len(augment.RANDAUGMENT), (400,), generator=torch.Generator().manual_seed(1))
-    assert len(set(drawn.tolist())) == len(augment.RANDAUGMENT) == 14
     out = augment.randaugment(many, torch.Generator().manual_seed(1))
-    assert out.shape == many.shape and (out != many).flatten(1).any(dim=1).float().mean() > 0.9
+    assert (
+        len({tuple(image.flatten()[::50].tolist()) for image in out}) > 200
+        and (out != many).flatten(1).any(dim=1).float().mean() > 0.9
+    )

@@ -36,6 +36,9 @@ def test_a_parameter_exists_only_where_its_owner_is_chosen():
 def test_a_new_choice_drops_the_old_ones_parameters_of_the_base():
     base = from_leaves({"loss/name": "triplet", "loss/margin": 0.1})
     assert from_leaves({"loss/name": "arcface"}, base).loss.margin is None
+    sgd = from_leaves({"optimizer/momentum": 0.8})
+    assert from_leaves({"optimizer/name": "rmsprop"}, sgd).optimizer.momentum == 0.0
+    assert from_leaves({"optimizer/lr": 0.1}, sgd).optimizer.momentum == 0.8
 
 
 @pytest.mark.parametrize(

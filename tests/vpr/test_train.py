@@ -26,9 +26,17 @@ def numbers(results):
     return [(result.epoch, result.loss, result.learning_rate, result.recalls) for result in results]
 
 
+BRISK = {
+    "step": {"scheduler/step_epochs": 1},
+    "multistep": {"scheduler/milestones": (1,)},
+    "plateau": {"scheduler/patience": 0},
+    "cosine_restarts": {"scheduler/restart_epochs": 1},
+}
+"""Schedules that act within two epochs."""
+
 CASES = [
     *({"optimizer/name": name} for name in OPTIMIZERS),
-    *({"scheduler/name": name} for name in SCHEDULERS),
+    *({"scheduler/name": name, **BRISK.get(name, {})} for name in SCHEDULERS),
     {"loss/name": "arcface"},
     {"loss/name": "proxy_anchor"},
     {"data/augment": "randaugment"},
