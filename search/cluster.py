@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,9 @@ def connect(settings: SearchSettings) -> Slots:
     address = os.environ.get("RAY_ADDRESS") or started_here()
     if is_cluster := address is not None:
         try:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError:
+        except OSError:
             raise ConfigError(
                 f"the Ray cluster at {address} does not answer; start it, or unset RAY_ADDRESS and run `ray stop` to use this machine"
             ) from None
@@ -74,6 +76,13 @@ def started_here() -> str | None:
     """The address that `ray start` wrote on this machine; a search's own Ray writes none, so searches stay apart."""
     file = Path(tempfile.gettempdir()) / "ray/ray_current_cluster"
     return file.read_text().strip() or None if file.is_file() else None
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens at HOST:PORT; Ray itself waits for minutes."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def _fit(settings: SearchSettings, cpus: float, gpus: float, where: str, is_cluster: bool) -> Slots:
