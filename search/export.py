@@ -26,6 +26,8 @@ class ExportSettings:
 
 
 def main(settings: ExportSettings) -> int:
+    if Path(settings.name).name != settings.name:
+        raise ConfigError(f"{settings.name} is a path; give the name of a search, and its folder with --storage")
     summary = read_summary(settings.storage / settings.name)
     trial = settings.trial if settings.trial is not None else (summary["best"] or {}).get("trial")
     chosen = next((entry for entry in summary["trials"] if entry["id"] == trial and entry["best"]), None)
@@ -45,8 +47,11 @@ def main(settings: ExportSettings) -> int:
 def read_summary(folder: Path) -> dict:
     """summary.json of a search's folder; raises ConfigError where there is none."""
     try:
-        return json.loads((folder / "summary.json").read_text())
-    except (OSError, ValueError) as fault:
+        summary = json.loads((folder / "summary.json").read_text())
+        if not all({"id", "best", "checkpoint"} <= set(trial) for trial in summary["trials"]) or "best" not in summary:
+            raise ValueError("it is no summary of a search")
+        return summary
+    except (OSError, ValueError, KeyError, TypeError) as fault:
         raise ConfigError(
             f"{folder} holds no finished search ({fault}); give its name, and --storage if it was moved"
         ) from None

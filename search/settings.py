@@ -1,5 +1,6 @@
 """The command line of a search: one documented dataclass. Light to import, so that --help is quick."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,17 +57,15 @@ def check(settings: SearchSettings) -> None:
     faults = [
         f"--{name.replace('_', '-')} {value} must be above 0"
         for name in ("trials", "cpus_per_trial", "max_concurrent", "time_budget")
-        if (value := getattr(settings, name)) is not None and value <= 0
+        if (value := getattr(settings, name)) is not None and not 0 < value < math.inf
     ]
-    if settings.gpus_per_trial is not None and settings.gpus_per_trial < 0:
-        faults.append(f"--gpus-per-trial {settings.gpus_per_trial} must not be negative")
     if settings.seed < 0:
         faults.append(f"--seed {settings.seed} must not be negative")
     if "://" in str(settings.storage) or ":/" in str(settings.storage):
         faults.append(f"--storage {settings.storage} is an address; give a folder (one that all machines share)")
     share = settings.gpus_per_trial or 0
-    if share > 1 and share != int(share):
-        faults.append(f"--gpus-per-trial {share} must be whole above 1")
+    if not 0 <= share < math.inf or (share > 1 and share != int(share)):
+        faults.append(f"--gpus-per-trial {share} must be 0 or more, and whole above 1")
     if settings.name is not None and not re.fullmatch(r"\w[\w.-]*", settings.name):
         faults.append(f"--name {settings.name!r} must be letters, digits, '_', '-' and '.': a folder below --storage")
     if faults:

@@ -43,11 +43,15 @@ def load_space(name: str) -> Space:
     """The shipped space or the file of that name; raises ConfigError where it is neither or has no `suggest`."""
     module = _from_file(Path(name)) if name.endswith(".py") else _shipped(name)
     stem = Path(name).stem
-    if fixed := getattr(module, "FIXED", None):
+    fixed, known_good = getattr(module, "FIXED", []), getattr(module, "KNOWN_GOOD", [])
+    for label, entries in (("FIXED", fixed), ("KNOWN_GOOD", known_good)):
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ConfigError(f"--space {name}: {label} must be a list of dictionaries of leaves; see spaces/paper.py")
+    if fixed:
         return Space(stem, _suggest_fixed(fixed), fixed, len(fixed))
     if not callable(getattr(module, "suggest", None)):
         raise ConfigError(f"--space {name} has no function suggest(trial: optuna.Trial) -> None; see spaces/losses.py")
-    return Space(stem, module.suggest, list(getattr(module, "KNOWN_GOOD", [])), None)
+    return Space(stem, module.suggest, known_good, None)
 
 
 def probe(space: Space, base: TrialConfig, pinned: Mapping[str, Value], seed: int) -> None:
@@ -66,7 +70,7 @@ def probe(space: Space, base: TrialConfig, pinned: Mapping[str, Value], seed: in
             from_leaves(trial.params, base)
         except VPRError as fault:
             raise ConfigError(f"the space {space.name} suggests what cannot be trained: {fault}") from None
-        except Exception as fault:  # whatever a user's function raises
+        except (Exception, SystemExit) as fault:  # whatever a user's function raises
             reason = f"{type(fault).__name__}: {fault}"
             raise ConfigError(f"the space {space.name} cannot be sampled ({reason}); mend its suggest()") from None
 
@@ -135,6 +139,6 @@ def _from_file(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as fault:  # whatever a user's file raises
+    except (Exception, SystemExit) as fault:  # whatever a user's file raises
         raise ConfigError(f"--space {file} cannot be run ({type(fault).__name__}: {fault}); mend the file") from None
     return module

@@ -88,7 +88,7 @@ def _timm_network(name: str, image_size: tuple[int, int], download: bool) -> Any
 
     if not timm.is_model(name):
         close = timm.list_models(f"*{name}*")[:3]
-        hint = f"; names like it: {', '.join(close)}" if close else ""
+        hint = f"; names like it: {', '.join(close)}" if close else "; timm.list_models() gives the names"
         raise ConfigError(f"model/backbone=timm:{name} does not exist in timm {timm.__version__}{hint}")
     try:
         return timm.create_model(name, pretrained=download, num_classes=0, img_size=image_size)
@@ -105,7 +105,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as fault:  # safetensors and the unpickler have no common error type
-        raise WeightsError(f"{path} cannot be read as weights ({str(fault).splitlines()[0][:100]})") from None
+        reason = type(fault).__name__
+        raise WeightsError(
+            f"{path} cannot be read as weights ({reason}); give a .safetensors or .pth state dict"
+        ) from None
     found = found.get("state_dict", found) if isinstance(found, dict) else {}
     if not found or not all(isinstance(value, Tensor) for value in found.values()):
         raise WeightsError(f"{path} holds no state dict of tensors; save one with torch.save(model.state_dict(), PATH)")

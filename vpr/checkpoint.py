@@ -10,6 +10,14 @@ from vpr.config import TrialConfig
 from vpr.errors import WeightsError
 from vpr.leaves import from_leaves, to_leaves
 
+PARTS = frozenset(
+    (
+        *("epoch", "best", "model", "loss", "optimizer", "schedule", "scaler", "sampler"),
+        *("augment_generator", "torch_generator", "cuda_generator"),
+    )
+)
+"""What a trainer needs to go on."""
+
 
 def save_checkpoint(file: Path, state: dict[str, Any], config: TrialConfig) -> None:
     """Write a trainer's state and its configuration beside `file`, then rename."""
@@ -31,6 +39,10 @@ def load_checkpoint(file: Path, config: TrialConfig) -> dict[str, Any]:
         raise WeightsError(
             f"{file} belongs to another configuration ({', '.join(differing)} differ); give its own settings"
         )
+    if missing := sorted(PARTS - set(state)):
+        raise WeightsError(
+            f"{file} lacks {', '.join(missing)}; training cannot go on from it, only vpr.evaluate can read it"
+        )
     return state
 
 
@@ -42,7 +54,10 @@ def read_checkpoint(file: Path) -> tuple[dict[str, Any], TrialConfig]:
         )
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
-        return found["trainer"], from_leaves(found["config"])
+        state, config = found["trainer"], from_leaves(found["config"])
+        if not isinstance(state["model"], dict):
+            raise TypeError("it holds no model")
+        return state, config
     except Exception as fault:  # the unpickler has no one error type
         reason = (str(fault).splitlines() or [type(fault).__name__])[0][:120]
         raise WeightsError(f"{file} cannot be read as a checkpoint of vpr.train ({reason})") from None

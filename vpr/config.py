@@ -56,16 +56,16 @@ class ModelConfig(Branch):
     """`imagenet` (downloaded by the library), `none`, or the path of a .safetensors or .pth file."""
     aggregation: str = leaf("gem", choices=AGGREGATIONS)
     """How the feature map becomes one vector."""
-    dim: int | None = leaf(512, low=2)
+    dim: int | None = leaf(512, low=2, high=65536)
     """Descriptor size D after a linear projection; `none`: the aggregation's own size, no projection."""
     projection_init: str = leaf("auto", choices=("auto", "pca", "random"))
     """Start of the projection: `pca` of the training images' features, `random` (the study's), or `auto`: pca where the
     backbone has weights. The one default that is not the study's: a random start moves recall@1 more than a loss does."""
     gem_p: float | None = only({"gem": 3.0, "cosplace": 3.0}, by="aggregation", above=0.0)
     """Initial exponent of generalised-mean pooling (trained)."""
-    clusters: int | None = only({"netvlad": 16}, by="aggregation", low=2)
+    clusters: int | None = only({"netvlad": 16}, by="aggregation", low=2, high=4096)
     """NetVLAD's cluster count."""
-    channels: int | None = only({"convap": 128, "mixvpr": 128}, by="aggregation", low=1)
+    channels: int | None = only({"convap": 128, "mixvpr": 128}, by="aggregation", low=1, high=16384)
     """Channels after the 1x1 convolution (ConvAP) or the channel projection (MixVPR)."""
     mix_depth: int | None = only({"mixvpr": 4}, by="aggregation", low=1)
     """MixVPR's number of feature mixers."""
@@ -75,7 +75,7 @@ class ModelConfig(Branch):
 class DataConfig(Branch):
     """What a batch is, how an image is prepared, and what counts as correct."""
 
-    image_size: tuple[int, int] = leaf((224, 224), low=16)
+    image_size: tuple[int, int] = leaf((224, 224), low=16, high=8192)
     """Height x width in pixels that every image is resized to (bilinear, antialiased)."""
     places_per_batch: int = leaf(64, low=2)
     """Places of a batch (P)."""
@@ -120,11 +120,11 @@ class LossConfig(Branch):
     """Cosine around which pairs are weighed; GSV-Cities uses 0."""
     temperature: float | None = only({"ntxent": 0.07, "supcon": 0.1, "smooth_ap": 0.01}, above=0.0)
     """Divisor of the cosine."""
-    bins: int | None = only({"fast_ap": 10}, low=2)
+    bins: int | None = only({"fast_ap": 10}, low=2, high=1000)
     """Histogram bins of the distance."""
     sub_centers: int | None = only({"subcenter_arcface": 3}, low=1)
     """Centres of a class."""
-    lr: float | None = only(dict.fromkeys(CLASSIFIER_LOSSES, 0.05), above=0.0)
+    lr: float | None = only(dict.fromkeys(CLASSIFIER_LOSSES, 0.05), above=0.0, high=1e30)
     """Learning rate of the loss's own weights."""
 
 
@@ -134,9 +134,9 @@ class OptimizerConfig(Branch):
 
     name: str = leaf("sgd", choices=OPTIMIZERS)
     """`adam` is torch.optim.Adam, `adamw` is AdamW, and so on."""
-    lr: float = leaf(0.0025, above=0.0)
+    lr: float = leaf(0.0025, above=0.0, high=1e30)
     """Learning rate of the model's weights at its highest, before any schedule."""
-    weight_decay: float = leaf(0.001, low=0.0)
+    weight_decay: float = leaf(0.001, low=0.0, high=1e30)
     """L2 penalty; decoupled for adamw."""
     momentum: float | None = only({"sgd": 0.9, "rmsprop": 0.0}, low=0.0, below=1.0)
     """0 is plain SGD."""
@@ -210,7 +210,7 @@ class TrainingConfig(Branch):
     """Autocast type of the forward pass; `auto`: bf16 where the device computes in it, else fp16 on a GPU, fp32 on a CPU."""
     compile: bool = False
     """Compile the model with torch.compile."""
-    seed: int = leaf(0, low=0)
+    seed: int = leaf(0, low=0, high=2**32 - 1)
     """Initial weights, batches and augmentation follow from it."""
 
 

@@ -145,7 +145,7 @@ def fingerprint(paths: Iterable[Path]) -> str:
     """Hash of names and sizes in bytes (not of times, so that copies of a set agree)."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{'/'.join(path.parts[-3:])}\0{path.stat().st_size}\n".encode())
+        digest.update(os.fsencode("/".join(path.parts[-3:])) + f"\0{path.stat().st_size}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -174,9 +174,14 @@ def _gsv_cities_images(folder: Path) -> list[tuple[str, Path]]:
     if not tables:
         raise DataError(f"{folder / 'Dataframes'} has no .csv file; GSV-Cities has one for each city")
     for table in tables:
-        with table.open(newline="") as lines:
-            for number, row in enumerate(csv.DictReader(lines), start=2):
-                pairs.append(_gsv_cities_image(folder, table, number, row))
+        try:
+            with table.open(newline="", encoding="utf-8") as lines:
+                for number, row in enumerate(csv.DictReader(lines), start=2):
+                    pairs.append(_gsv_cities_image(folder, table, number, row))
+        except (UnicodeDecodeError, csv.Error) as fault:
+            raise DataError(
+                f"{table} cannot be read as a UTF-8 table ({fault}); take it from GSV-Cities again"
+            ) from None
     missing = [path for _, path in pairs if not path.is_file()]
     if missing:
         raise DataError(f"{len(missing)} of {len(pairs)} images of {folder}/Dataframes are missing, first {missing[0]}")

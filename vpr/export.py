@@ -62,7 +62,7 @@ def _fill(config: TrialConfig, weights: dict[str, Any], source: Path) -> tuple[P
     model = PlaceModel(replace(config.model, weights="none"), config.data.image_size)
     try:
         model.load_state_dict(weights)
-    except RuntimeError as fault:
+    except (RuntimeError, TypeError, AttributeError) as fault:
         raise WeightsError(
             f"{source} does not fit its own configuration ({' '.join(str(fault).split())[:150]})"
         ) from None

@@ -34,7 +34,11 @@ def open_store(name: str, paths: Sequence[Path], image_size: tuple[int, int]) ->
     with FileLock(f"{file}.lock"):
         if not file.exists():
             _build(file, name, paths, image_size)
-    return np.load(file, mmap_mode="r")
+        try:
+            return np.load(file, mmap_mode="r")
+        except (EOFError, ValueError):  # damaged after it was built
+            _build(file, name, paths, image_size)
+            return np.load(file, mmap_mode="r")
 
 
 def read_image(path: Path, image_size: tuple[int, int]) -> np.ndarray:
@@ -43,7 +47,7 @@ def read_image(path: Path, image_size: tuple[int, int]) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as fault:
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as fault:
         raise DataError(f"{path} cannot be read as an image ({fault}); replace or remove it") from None
 
 
@@ -80,5 +84,5 @@ def _key(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         facts = path.stat()
-        digest.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(path) + f"\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

@@ -162,6 +162,9 @@ def main(settings: TrainSettings) -> int:
     device = pick_device(settings.device)
     if (settings.out / "last.pt").exists() and not settings.resume:
         raise ConfigError(f"{settings.out} holds a training already; give --resume to go on, or another --out")
+    if settings.out.exists() and not settings.out.is_dir():
+        raise ConfigError(f"--out {settings.out} is a file; give a folder")
+    settings.out.mkdir(parents=True, exist_ok=True)
     data = open_data(find_sets(settings.data or minicity_folder()), config.data)
     print("  ".join(f"{name}={to_text(name, value)}" for name, value in to_leaves(config).items()))
     trainer = Trainer(config, data, device, is_resumed=settings.resume)

@@ -1,12 +1,15 @@
 """The community's layouts, and what is said of folders that are not."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from vpr.config import DataConfig
 from vpr.data import open_data
-from vpr.datasets import find_sets, position, read_places, read_retrieval_set
+from vpr.datasets import find_sets, fingerprint, position, read_places, read_retrieval_set
 from vpr.errors import DataError
 from vpr.store import open_store, read_image
 
@@ -124,3 +127,23 @@ def test_gsv_cities_trains_with_sf_xs(tmp_path, city):
     (tmp_path / "sf_xs").symlink_to(city / "sf_xs")
     data = open_data(find_sets(tmp_path), DataConfig(image_size=(16, 16)))
     assert data.places == 2 and data.images.shape == (8, 16, 16, 3)
+
+
+def test_a_damaged_store_is_built_again(tmp_path):
+    path = picture(tmp_path / "a.jpg", (255, 0, 0))
+    before = open_store("g/h", [path], (16, 16)).copy()
+    Path(open_store("g/h", [path], (16, 16)).filename).write_bytes(b"")
+    assert (open_store("g/h", [path], (16, 16)) == before).all()
+
+
+def test_odd_files_are_named(tmp_path):
+    gsv_cities(tmp_path / "cities")
+    (tmp_path / "cities/Dataframes/Zurich.csv").write_bytes(b"place_id,city_id\n1,Z\xfcrich\n")
+    with pytest.raises(DataError, match="Zurich.csv cannot be read as a UTF-8 table"):
+        read_places(tmp_path / "cities", 4)
+    Image.new("1", (20000, 20000)).save(tmp_path / "huge.png")
+    with pytest.raises(DataError, match="huge.png cannot be read as an image"):
+        read_image(tmp_path / "huge.png", (16, 16))
+    latin = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    picture(tmp_path / "plain.jpg").rename(latin)
+    assert open_store("i/j", [latin], (16, 16)).shape == (1, 16, 16, 3) and fingerprint([latin])

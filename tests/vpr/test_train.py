@@ -124,7 +124,13 @@ def test_a_hostile_or_foreign_checkpoint_is_refused(config, tmp_path):
     for name in ("hostile.pt", "text.pt", "missing.pt"):
         with pytest.raises(WeightsError):
             load_model(tmp_path / name)
-    save_checkpoint(tmp_path / "own.pt", {}, config)
+    for trainer in ({}, [], {"model": None}):
+        save_checkpoint(tmp_path / "hollow.pt", trainer, config)
+        with pytest.raises(WeightsError, match="cannot be read as a checkpoint"):
+            load_model(tmp_path / "hollow.pt")
+    save_checkpoint(tmp_path / "own.pt", {"model": {}}, config)
+    with pytest.raises(WeightsError, match="lacks augment_generator, best"):
+        load_checkpoint(tmp_path / "own.pt", config)
     with pytest.raises(WeightsError, match="loss/name"):
         load_checkpoint(tmp_path / "own.pt", from_leaves({"loss/name": "circle"}, config))
 
