@@ -12,7 +12,8 @@ from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
 from search.space import Space, first_tries, suggest_from
-from vpr.config import Value
+from vpr.config import TrialConfig, Value
+from vpr.errors import VPRError
 
 METRIC = "val/recall_at_1"
 RANDOM_TRIALS = 8
@@ -27,9 +28,9 @@ class OptunaBridge(OptunaSearch):
     """
 
     def __init__(
-        self, space: Space, file: Path, name: str, epochs: int, pinned: Mapping[str, Value], seed: int
+        self, space: Space, file: Path, name: str, base: TrialConfig, pinned: Mapping[str, Value], seed: int
     ) -> None:
-        """file: the study's journal, read by optuna-dashboard; epochs: of a trial that runs to its end."""
+        """file: the study's journal, read by optuna-dashboard; base: what a trial is before the space varies it."""
         super().__init__(
             space=space.suggest,
             metric=METRIC,
@@ -40,9 +41,8 @@ class OptunaBridge(OptunaSearch):
             storage=JournalStorage(JournalFileBackend(str(file))),
         )
         self.study = cast(optuna.Study, self._ot_study)
-        self.space, self.pinned = space, pinned
+        self.space, self.base, self.pinned = space, base, pinned
         self.trials: dict[str, optuna.Trial] = {}
-        self.epochs = epochs
         self.reported: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -53,8 +53,11 @@ class OptunaBridge(OptunaSearch):
         if trial_id not in self.trials:
             self.trials[trial_id] = self.study.ask()
         trial = self.trials[trial_id]
-        suggest_from(self.space, trial, self.pinned)
-        return {"trial": trial.number, "leaves": dict(trial.params)}
+        try:
+            leaves = suggest_from(self.space, trial, self.pinned, self.base)
+        except VPRError:  # the trial itself fails with this message; the others go on
+            leaves = dict(trial.params)
+        return {"trial": trial.number, "leaves": leaves}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._report(trial_id, result)
@@ -66,7 +69,7 @@ class OptunaBridge(OptunaSearch):
         values = self.study.trials[trial.number].intermediate_values
         if error or not values:
             self.study.tell(trial, state=TrialState.FAIL)
-        elif self.reported[trial_id] < self.epochs:
+        elif self.reported[trial_id] < self.base.training.epochs:
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
             self.study.tell(trial, max(values.values()), state=TrialState.COMPLETE)

@@ -9,6 +9,7 @@ from typing import Any
 
 from search.settings import SearchSettings, find_folders
 from search.space import Space, load_space, probe
+from vpr.batches import PlaceSampler
 from vpr.config import TORCHVISION_BACKBONES, TrialConfig, Value
 from vpr.data import open_data
 from vpr.datasets import Folders, find_images, fingerprint, read_retrieval_set
@@ -101,13 +102,9 @@ def _base(settings: SearchSettings, preset: Mapping[str, Value]) -> tuple[TrialC
 
 
 def _check_data(folders: Folders, base: TrialConfig) -> None:
-    places = open_data(folders, base.data).places
+    PlaceSampler(open_data(folders, base.data).labels, base.data, base.training.seed)  # refuses too few places
     for test in folders.tests.values():
         read_retrieval_set(test)  # names only: pictures of a test set are decoded after the search
-    if places < base.data.places_per_batch:
-        raise ConfigError(
-            f"{folders.train} has {places} places, but data/places_per_batch={base.data.places_per_batch}; lower it with --set"
-        )
     if base.model.weights != "none" or base.model.backbone not in TORCHVISION_BACKBONES:
         from vpr.backbones import build_backbone  # imports torch: seconds that MiniCity need not wait
 

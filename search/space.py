@@ -16,7 +16,7 @@ from optuna.exceptions import ExperimentalWarning
 
 from vpr.config import TrialConfig, Value
 from vpr.errors import ConfigError, VPRError
-from vpr.leaves import all_leaves, from_leaves
+from vpr.leaves import all_leaves, from_leaves, to_leaves
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 # `group=True` is experimental in Optuna 5 and what a conditional space needs.
@@ -66,8 +66,7 @@ def probe(space: Space, base: TrialConfig, pinned: Mapping[str, Value], seed: in
     for _ in range(space.fixed_trials or PROBES + len(space.known_good)):
         trial = study.ask()
         try:
-            suggest_from(space, trial, pinned)
-            from_leaves(trial.params, base)
+            from_leaves(suggest_from(space, trial, pinned, base), base)
         except VPRError as fault:
             raise ConfigError(f"the space {space.name} suggests what cannot be trained: {fault}") from None
         except (Exception, SystemExit) as fault:  # whatever a user's function raises
@@ -83,9 +82,15 @@ def first_tries(space: Space, pinned: Mapping[str, Value]) -> list[dict[str, Any
     return [entry for number, entry in enumerate(tries) if entry not in tries[:number]]
 
 
-def suggest_from(space: Space, trial: optuna.Trial, pinned: Mapping[str, Value]) -> None:
-    """Let the space suggest, with the leaves of `--set` held: Optuna is not asked for them."""
+def suggest_from(space: Space, trial: optuna.Trial, pinned: Mapping[str, Value], base: TrialConfig) -> dict[str, Value]:
+    """The leaves of a trial over `base`: what the space suggests, and what of `--set` another choice than the base's dropped.
+
+    Optuna is not asked for pinned leaves. Raises VPRError where the suggestion cannot be trained.
+    """
     space.suggest(cast(optuna.Trial, PinnedTrial(trial, pinned)))
+    own = to_leaves(from_leaves(trial.params, base))
+    dropped = {leaf: value for leaf, value in pinned.items() if leaf in own and own[leaf] != value}
+    return {**trial.params, **dropped}
 
 
 class PinnedTrial:

@@ -43,6 +43,8 @@ def load_export(folder: Path) -> tuple[PlaceModel, TrialConfig]:
     """The model of an export, in evaluation mode, and its configuration; raises WeightsError."""
     try:
         description = json.loads((folder / "config.json").read_text())
+        if description["format"] != FORMAT:
+            raise ValueError(f"its format is {description['format']}, not {FORMAT}")
         config = from_leaves(description["leaves"])
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as fault:
         raise WeightsError(f"{folder} is no export ({fault}); search/export.py writes one") from None

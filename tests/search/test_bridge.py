@@ -7,11 +7,20 @@ import pytest
 from search.bridge import METRIC, OptunaBridge
 from search.early_stopping import MINIMUM_RESULTS, asha
 from search.space import first_tries, load_space
+from vpr.config import MINABLE_LOSSES
+from vpr.leaves import from_leaves
 
 
 @pytest.fixture
 def bridge(tmp_path):
-    return OptunaBridge(load_space("optimizers"), tmp_path / "study.journal", "s", epochs=3, pinned={}, seed=0)
+    return OptunaBridge(
+        load_space("optimizers"),
+        tmp_path / "study.journal",
+        "s",
+        base=from_leaves({"training/epochs": 3}),
+        pinned={},
+        seed=0,
+    )
 
 
 def tell(bridge, name, values, error=False):
@@ -50,7 +59,7 @@ def test_known_good_come_first_and_leaves_stay_whole(bridge):
 def test_pinned_leaves_are_held(tmp_path):
     space = load_space("losses")
     pinned = {"loss/name": "circle"}
-    held = OptunaBridge(space, tmp_path / "s.journal", "s", epochs=3, pinned=pinned, seed=0)
+    held = OptunaBridge(space, tmp_path / "s.journal", "s", base=from_leaves(pinned), pinned=pinned, seed=0)
     for number in range(12):
         leaves = held.suggest(str(number))["leaves"]
         assert "loss/name" not in leaves and {"loss/margin", "loss/scale", "loss/miner", "optimizer/lr"} == set(leaves)
@@ -59,7 +68,7 @@ def test_pinned_leaves_are_held(tmp_path):
 
 def test_the_paper_space_is_the_fourteen_runs_in_order(tmp_path):
     space = load_space("paper")
-    bridge = OptunaBridge(space, tmp_path / "s.journal", "paper", epochs=10, pinned={}, seed=0)
+    bridge = OptunaBridge(space, tmp_path / "s.journal", "paper", base=from_leaves({}), pinned={}, seed=0)
     assert [bridge.suggest(str(number))["leaves"] for number in range(14)] == space.known_good
     assert len({tuple(sorted(run.items())) for run in space.known_good}) == 14
 
@@ -71,3 +80,14 @@ def test_a_rung_waits_for_enough_results():
     assert bracket.cutoff(results) == pytest.approx(np.percentile(list(results.values()), 200 / 3))
     results.popitem()
     assert bracket.cutoff(results) is None and bracket.cutoff({}) is None
+
+
+def test_a_pinned_leaf_is_held_under_every_choice_that_has_it(tmp_path):
+    """The base's loss is contrastive; other losses have a miner too, and it is neither theirs by default nor in the space."""
+    pinned = {"loss/miner": "triplet_hard"}
+    base = from_leaves(pinned)
+    bridge = OptunaBridge(load_space("losses"), tmp_path / "s.journal", "s", base=base, pinned=pinned, seed=0)
+    losses = [from_leaves(bridge.suggest(str(number))["leaves"], base).loss for number in range(20)]
+    assert {loss.miner for loss in losses if loss.name in MINABLE_LOSSES} == {"triplet_hard"}
+    assert {loss.miner for loss in losses if loss.name not in MINABLE_LOSSES} == {None}
+    assert len({loss.name for loss in losses}) > 4
