@@ -38,6 +38,8 @@ class Plan:
     """Root and fingerprint of train and val."""
     folders: Folders
     trials: int
+    cache_budget: float | None
+    """GB of a node's disk for decoded images; None: a share of what is free."""
 
     @property
     def epochs(self) -> int:
@@ -61,8 +63,8 @@ def make_plan(settings: SearchSettings) -> Plan:
     if folder.exists():
         raise ConfigError(f"{folder} exists; give another --name, or remove it")
     folders = find_folders(settings, minicity_folder() if is_minicity else None)
-    _check_data(folders, base)
-    return Plan(name, folder, space, base, pinned, preset, _data_facts(folders), folders, trials)
+    _check_data(folders, base, settings.cache_budget)
+    return Plan(name, folder, space, base, pinned, preset, _data_facts(folders), folders, trials, settings.cache_budget)
 
 
 def describe(plan: Plan) -> list[str]:
@@ -101,8 +103,10 @@ def _base(settings: SearchSettings, preset: Mapping[str, Value]) -> tuple[TrialC
     return base, {leaf: leaves[leaf] for leaf in given}
 
 
-def _check_data(folders: Folders, base: TrialConfig) -> None:
-    PlaceSampler(open_data(folders, base.data).labels, base.data, base.training.seed)  # refuses too few places
+def _check_data(folders: Folders, base: TrialConfig, budget_gb: float | None) -> None:
+    PlaceSampler(
+        open_data(folders, base.data, budget_gb).labels, base.data, base.training.seed
+    )  # refuses too few places
     for test in folders.tests.values():
         read_retrieval_set(test)  # names only: pictures of a test set are decoded after the search
     if base.model.weights != "none" or base.model.backbone not in TORCHVISION_BACKBONES:

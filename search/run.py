@@ -59,7 +59,7 @@ def main(settings: SearchSettings) -> int:
     )
     summary_file = plan.folder / "summary.json"
     summary.write_summary(summary_file, outcome)  # before the finals: what they meet must not cost the search
-    finals.run(slots, outcome, plan.folders.tests, console)
+    finals.run(slots, outcome, plan, console)
     outcome.wall_seconds = time.time() - started
     summary.write_summary(summary_file, outcome)
     tracker.finish(summary_file, outcome.figures(), "FINISHED" if outcome.winner else "FAILED")

@@ -50,6 +50,8 @@ class SearchSettings:
     """LEAF=VALUE for all trials, such as model/backbone=resnet50; a leaf of the space is held there (repeatable)."""
     time_budget: float | None = None
     """Minutes after which no trial goes on."""
+    cache_budget: float | None = None
+    """GB of this machine's disk for decoded images, above which they are packed as files; most of what is free."""
 
 
 def check(settings: SearchSettings) -> None:
@@ -63,6 +65,8 @@ def check(settings: SearchSettings) -> None:
         faults.append(f"--seed {settings.seed} must not be negative")
     if "://" in str(settings.storage) or ":/" in str(settings.storage):
         faults.append(f"--storage {settings.storage} is an address; give a folder (one that all machines share)")
+    if settings.cache_budget is not None and not 0 <= settings.cache_budget < math.inf:
+        faults.append(f"--cache-budget {settings.cache_budget} must be 0 or more (GB)")
     share = settings.gpus_per_trial or 0
     if not 0 <= share < math.inf or (share > 1 and share != int(share)):
         faults.append(f"--gpus-per-trial {share} must be 0 or more, and whole above 1")

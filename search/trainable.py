@@ -16,11 +16,18 @@ from vpr.minicity.preset import minicity_folder
 CHECKPOINT = "checkpoint.pt"
 
 
-def run_trial(suggestion: dict[str, Any], base: TrialConfig, folders: Folders | None, cpus: int, device: str) -> None:
+def run_trial(
+    suggestion: dict[str, Any],
+    base: TrialConfig,
+    folders: Folders | None,
+    budget_gb: float | None,
+    cpus: int,
+    device: str,
+) -> None:
     """Train what was suggested and report every epoch with its checkpoint.
 
     suggestion: `{"trial": number, "leaves": {leaf: value}}`; folders: train and val, and no test set; None is MiniCity,
-    which every node writes for itself.
+    which every node writes for itself; budget_gb: of the node's disk for decoded images.
     """
     import torch  # on the worker only: the driver needs neither it nor its memory
 
@@ -32,7 +39,7 @@ def run_trial(suggestion: dict[str, Any], base: TrialConfig, folders: Folders | 
     torch.set_num_threads(cpus)
     found = folders or find_sets(minicity_folder())
     checkpoint = tune.get_checkpoint()
-    data = _opened(found.train, found.val, config.data)
+    data = _opened(found.train, found.val, config.data, budget_gb)
     trainer = Trainer(config, data, pick_device(device), is_resumed=checkpoint is not None)
     if checkpoint:
         with checkpoint.as_directory() as folder:
@@ -47,6 +54,6 @@ def run_trial(suggestion: dict[str, Any], base: TrialConfig, folders: Folders | 
 
 
 @cache
-def _opened(train: Path, val: Path, config: DataConfig) -> TrainingData:
+def _opened(train: Path, val: Path, config: DataConfig, budget_gb: float | None) -> TrainingData:
     """A reused worker finds the data of its trial before open."""
-    return open_data(Folders(train, val), config)
+    return open_data(Folders(train, val), config, budget_gb)

@@ -18,7 +18,9 @@ from vpr.datasets import Folders
 def run_trials(plan: Plan, slots: Slots, history: History, seed: int, time_budget_s: float | None) -> None:
     """Run the trials to their end, and record them in `history`. A failed trial does not end the search."""
     folders = None if plan.preset else Folders(plan.folders.train, plan.folders.val)
-    trainable = partial(run_trial, base=plan.base, folders=folders, cpus=slots.cpus, device=slots.device)
+    trainable = partial(
+        run_trial, base=plan.base, folders=folders, budget_gb=plan.cache_budget, cpus=slots.cpus, device=slots.device
+    )
     bridge = OptunaBridge(plan.space, plan.folder / "study.journal", plan.name, plan.base, plan.pinned, seed)
     tuner = tune.Tuner(
         tune.with_resources(trainable, slots.resources),

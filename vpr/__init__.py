@@ -1,10 +1,15 @@
 """Train and measure one visual place recognition model: plain PyTorch, no Ray, Optuna or MLflow."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vpr.model import PlaceModel
+
+# Before torch is imported: it then takes huge pages for large tensors on a CPU. A batch of new 4 KiB pages costs as much
+# time as its augmentation.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def load(folder: str | Path) -> "PlaceModel":

@@ -1,103 +1,105 @@
 """Training augmentation on whole batches, with own random parameters for every image.
 
-Images are (B, 3, H, W) float in 0..1. Random numbers come from a generator on the CPU, so that a GPU is never waited for
-and a seed gives the same choices on every device.
+A policy takes images (B, 3, H, W) uint8 and gives them as float in 0..1. Random numbers come from a generator on the CPU, so
+that a GPU is never waited for and a seed gives the same choices on every device.
 """
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Policy = Callable[[Tensor, torch.Generator], Tensor]
+Operation = Callable[[Tensor, int], Tensor]
 GRAY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as in PIL and torchvision
 
 # RandAugment (Cubuk et al. 2020) as torchvision has it: magnitude 9 of 0..30, three operations as in the study.
 OPERATIONS = 3
 LEVEL = 9 / 30
 SHEAR, TRANSLATE, ROTATE, ENHANCE = 0.3 * LEVEL, 150 / 331 * LEVEL, math.radians(30 * LEVEL), 0.9 * LEVEL
-POSTERIZE_BITS, SOLARIZE_ABOVE = 8 - round(4 * LEVEL), 1 - LEVEL
+POSTERIZE_BITS, SOLARIZE_FROM = 8 - round(4 * LEVEL), 255 * (1 - LEVEL)
 
 
-def none(images: Tensor, generator: torch.Generator) -> Tensor:
-    """No augmentation."""
-    return images
+def none(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """No augmentation: (B, 3, H, W) uint8 -> the same pictures as float in 0..1."""
+    return images.float().div_(255)
 
 
 def light(images: Tensor, generator: torch.Generator) -> Tensor:
     """A crop of 80-100 % of each side, and brightness, contrast and saturation within 25 %; no flip: it makes another place."""
-    count = len(images)
-    scale, shift_x, shift_y, *factors = torch.rand(6, count, generator=generator).to(images.device, non_blocking=True)
-    scale = 0.8 + 0.2 * scale
-    room = 1 - scale
-    matrices = _matrices(scale, 0 * scale, (2 * shift_x - 1) * room, 0 * scale, scale, (2 * shift_y - 1) * room)
-    images = _warp(images, matrices)
-    for blend_to, factor in zip((_black, _mean_gray, _gray), factors, strict=True):
-        images = _blend(images, blend_to(images), 0.75 + 0.5 * factor)
-    return images
+    return _in_parts(images, torch.rand(6, len(images), generator=generator).T, crop_and_colour)
 
 
 def randaugment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """RandAugment(3, magnitude 9): three operations an image, each drawn from the same fourteen."""
-    images = images.clone()
-    for _ in range(OPERATIONS):
-        chosen = torch.randint(len(RANDAUGMENT), (len(images),), generator=generator)
-        signs = torch.randint(2, (len(images),), generator=generator) * 2.0 - 1.0
-        for number, operation in enumerate(RANDAUGMENT.values()):
-            rows = (chosen == number).nonzero().flatten()
-            if len(rows):
-                sign = signs[rows].to(images.device, non_blocking=True)
-                rows = rows.to(images.device, non_blocking=True)
-                images[rows] = operation(images[rows], sign)
-    return images
+    """RandAugment(3, magnitude 9): three operations an image, each drawn from the same fourteen and both signs."""
+    drawn = torch.randint(2 * len(RANDAUGMENT), (len(images), OPERATIONS), generator=generator)
+    return _in_parts(images, drawn, operate)
 
 
 AUGMENTS: dict[str, Policy] = {"none": none, "light": light, "randaugment": randaugment}
 
 
-def _matrices(a: Tensor, b: Tensor, tx: Tensor, c: Tensor, d: Tensor, ty: Tensor) -> Tensor:
-    """(n,) entries -> (n, 2, 3) matrices from output to input, in half widths and half heights."""
-    return torch.stack([torch.stack([a, b, tx], dim=1), torch.stack([c, d, ty], dim=1)], dim=1)
+def _in_parts(images: Tensor, draws: Tensor, augment: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """`augment` for images (n, 3, H, W) float in 0..255 and their draws (n, ...), with the n that suits the device.
+
+    A CPU takes one image through all of its operations while it is in the cache; a GPU takes all images at once.
+    """
+    out = torch.empty(images.shape, device=images.device)
+    step = 1 if images.device.type == "cpu" else len(images)
+    for part, own, target in zip(images.split(step), draws.split(step), out.split(step), strict=True):
+        torch.div(augment(part.float(), own), 255, out=target)
+    return out
 
 
-def _warp(images: Tensor, matrices: Tensor) -> Tensor:
-    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+def crop_and_colour(images: Tensor, draws: Tensor) -> Tensor:
+    """`light` for images (n, 3, H, W) float in 0..255 and draws (n, 6) in 0..1."""
+    scale, shift_x, shift_y, *factors = draws.T.to(images.device, non_blocking=True)
+    scale = 0.8 + 0.2 * scale
+    grid = _crop_grid(scale, (2 * shift_x - 1) * (1 - scale), (2 * shift_y - 1) * (1 - scale), images.shape[2:])
+    images = F.grid_sample(images, grid, align_corners=False)
+    for blend_to, factor in zip((_black, _mean_gray, _gray), factors, strict=True):
+        images = _blend(images, blend_to(images), 0.75 + 0.5 * factor.view(-1, 1, 1, 1))
+    return images
 
 
-def _shear_x(images: Tensor, sign: Tensor) -> Tensor:
-    height, width = images.shape[-2:]
-    one, zero = torch.ones_like(sign), torch.zeros_like(sign)
-    return _warp(images, _matrices(one, sign * SHEAR * height / width, zero, zero, one, zero))
+def operate(images: Tensor, drawn: Tensor) -> Tensor:
+    """`randaugment` for images (n, 3, H, W) float in 0..255, which it may change; drawn: (n, operations), numbers 2 i and 2 i + 1
+    are operation i with sign 1 and -1."""
+    operations = list(RANDAUGMENT.values())
+    for chosen in drawn.T.tolist():
+        for number in sorted(set(chosen)):
+            operation, sign = operations[number // 2], 1 - 2 * (number % 2)
+            if len(chosen) == 1:
+                images = operation(images, sign)
+            else:
+                rows = torch.tensor([row for row, other in enumerate(chosen) if other == number])
+                rows = rows.to(images.device, non_blocking=True)
+                images[rows] = operation(images[rows], sign)
+    return images
 
 
-def _shear_y(images: Tensor, sign: Tensor) -> Tensor:
-    height, width = images.shape[-2:]
-    one, zero = torch.ones_like(sign), torch.zeros_like(sign)
-    return _warp(images, _matrices(one, zero, zero, sign * SHEAR * width / height, one, zero))
+def _crop_grid(scale: Tensor, x: Tensor, y: Tensor, size: torch.Size) -> Tensor:
+    """(B,) shares and centres -> (B, H, W, 2) for grid_sample; affine_grid gives the same, three times slower on a CPU."""
+    height, width = size
+    grid = scale.new_empty(len(scale), height, width, 2)
+    for axis, (length, centre) in enumerate(((width, x), (height, y))):
+        steps = (torch.arange(length, device=scale.device) * 2 + 1) / length - 1  # pixel centres in -1..1
+        places = scale[:, None] * steps + centre[:, None]  # (B, length)
+        grid[..., axis] = places[:, None, :] if axis == 0 else places[:, :, None]
+    return grid
 
 
-def _translate_x(images: Tensor, sign: Tensor) -> Tensor:
-    one, zero = torch.ones_like(sign), torch.zeros_like(sign)
-    return _warp(images, _matrices(one, zero, sign * 2 * TRANSLATE, zero, one, zero))
-
-
-def _translate_y(images: Tensor, sign: Tensor) -> Tensor:
-    one, zero = torch.ones_like(sign), torch.zeros_like(sign)
-    return _warp(images, _matrices(one, zero, zero, zero, one, sign * 2 * TRANSLATE))
-
-
-def _rotate(images: Tensor, sign: Tensor) -> Tensor:
-    height, width = images.shape[-2:]
-    cosine, sine, zero = torch.cos(sign * ROTATE), torch.sin(sign * ROTATE), torch.zeros_like(sign)
-    return _warp(images, _matrices(cosine, -sine * height / width, zero, sine * width / height, cosine, zero))
+def _blend(images: Tensor, other: Tensor, factor: Tensor | float) -> Tensor:
+    """factor 1 keeps the image, 0 gives `other`, above 1 leads away from it."""
+    return images.mul(factor).add_(other * (1 - factor)).clamp_(0, 255)  # lerp is slow with a tensor of factors
 
 
 def _gray(images: Tensor) -> Tensor:
-    weights = images.new_tensor(GRAY).view(1, 3, 1, 1)
-    return (images * weights).sum(dim=1, keepdim=True)  # (n, 3, H, W) -> (n, 1, H, W)
+    red, green, blue = images.unbind(dim=1)
+    return (red * GRAY[0]).add_(green, alpha=GRAY[1]).add_(blue, alpha=GRAY[2]).unsqueeze_(1)  # (n, 1, H, W)
 
 
 def _black(images: Tensor) -> Tensor:
@@ -109,58 +111,116 @@ def _mean_gray(images: Tensor) -> Tensor:
 
 
 def _smooth(images: Tensor) -> Tensor:
-    """PIL's SMOOTH filter; the border stays."""
-    kernel = images.new_tensor([[1, 1, 1], [1, 5, 1], [1, 1, 1]]).div(13).expand(3, 1, 3, 3)
+    """PIL's SMOOTH filter (1 1 1, 1 5 1, 1 1 1, over 13); the border stays."""
+    rows = images[:, :, :-2] + images[:, :, 1:-1]
+    rows += images[:, :, 2:]  # (n, 3, H-2, W)
+    inner = rows[..., :-2] + rows[..., 1:-1]
+    inner += rows[..., 2:]  # (n, 3, H-2, W-2)
     smooth = images.clone()
-    smooth[..., 1:-1, 1:-1] = F.conv2d(images, kernel, groups=3)
+    smooth[:, :, 1:-1, 1:-1].mul_(4).add_(inner).div_(13)
     return smooth
 
 
-def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    """factor (n,): 1 keeps the image, 0 gives `other`, above 1 leads away from it."""
-    factor = factor.view(-1, 1, 1, 1)
-    return (factor * images + (1 - factor) * other).clamp(0, 1)
+def _enhance(other: Callable[[Tensor], Tensor]) -> Operation:
+    return lambda images, sign: _blend(images, other(images), 1 + sign * ENHANCE)
 
 
-def _posterize(images: Tensor, sign: Tensor) -> Tensor:
+def _shear(axis: int) -> Operation:
+    """Along `axis` (2 or 3), bilinear, black comes in: neighbours are blended line by line, then lines move by whole pixels."""
+
+    @cache
+    def moves(sign: int, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, int]:
+        length, lines = (height, width) if axis == 2 else (width, height)
+        offset = sign * SHEAR * (torch.arange(lines) - (lines - 1) / 2)  # pixels, of each line
+        whole, margin = offset.floor().long(), math.ceil(SHEAR * lines / 2) + 1
+        places = torch.arange(length)[:, None] + whole + margin  # (length, lines), where each pixel comes from
+        if axis == 2:
+            index = places * width + torch.arange(width)
+            share = offset - whole
+        else:
+            index = places.T + (torch.arange(height) * (width + 2 * margin - 1))[:, None]
+            share = (offset - whole)[:, None]
+        return index.flatten().to(device), share.to(device), margin
+
+    def operation(images: Tensor, sign: int) -> Tensor:
+        index, share, margin = moves(sign, *images.shape[2:], images.device)
+        padded = F.pad(images, (margin, margin) if axis == 3 else (0, 0, margin, margin))
+        length = padded.shape[axis] - 1
+        blended = torch.lerp(padded.narrow(axis, 0, length), padded.narrow(axis, 1, length), share)
+        return blended.flatten(2).gather(2, index.expand(*images.shape[:2], -1)).view(images.shape)
+
+    return operation
+
+
+def _rotate(images: Tensor, sign: int) -> Tensor:
+    grid = _rotation(sign, *images.shape[2:], images.device)
+    return F.grid_sample(images, grid.expand(len(images), -1, -1, -1), align_corners=False)
+
+
+@cache
+def _rotation(sign: int, height: int, width: int, device: torch.device) -> Tensor:
+    """(1, H, W, 2) for grid_sample."""
+    cosine, sine, aspect = math.cos(ROTATE), sign * math.sin(ROTATE), height / width
+    theta = torch.tensor([[[cosine, -sine * aspect, 0], [sine / aspect, cosine, 0]]], device=device)
+    return F.affine_grid(theta, [1, 3, height, width], align_corners=False)
+
+
+def _translate(axis: int) -> Operation:
+    """Whole pixels, as torchvision does; black comes in."""
+
+    def operation(images: Tensor, sign: int) -> Tensor:
+        length = images.shape[axis]
+        by = int(length * TRANSLATE)
+        target, source = (by, 0) if sign < 0 else (0, by)
+        moved = torch.zeros_like(images)
+        moved.narrow(axis, target, length - by).copy_(images.narrow(axis, source, length - by))
+        return moved
+
+    return operation
+
+
+def _posterize(images: Tensor, sign: int) -> Tensor:
     step = 2 ** (8 - POSTERIZE_BITS)
-    return (images * 255).round().div(step).floor() * step / 255
+    return images.div_(step).floor_().mul_(step)
 
 
-def _solarize(images: Tensor, sign: Tensor) -> Tensor:
-    return torch.where(images >= SOLARIZE_ABOVE, 1 - images, images)
+def _solarize(images: Tensor, sign: int) -> Tensor:
+    # Without a condition, which costs ten times as much on a CPU: half of 255 where an image is dark.
+    bright = F.threshold(images, SOLARIZE_FROM, 127.5)
+    return images.sub_(bright, alpha=2).add_(255)
 
 
-def _autocontrast(images: Tensor, sign: Tensor) -> Tensor:
+def _autocontrast(images: Tensor, sign: int) -> Tensor:
     low, high = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
-    span = high - low
-    return torch.where(span > 0, (images - low) / span.clamp(min=1e-6), images)
+    is_flat = high <= low
+    scale = torch.where(is_flat, 1, 255 / (high - low).clamp_(min=1))
+    return images.mul_(scale).sub_(torch.where(is_flat, 0, low * scale)).clamp_(0, 255)
 
 
-def _equalize(images: Tensor, sign: Tensor) -> Tensor:
+def _equalize(images: Tensor, sign: int) -> Tensor:
     """Histogram equalisation of each channel, as in PIL."""
-    levels = (images * 255).round().long().flatten(0, 1).flatten(1)  # (n*3, H*W)
-    histogram = torch.zeros(len(levels), 256, device=images.device, dtype=torch.long)
-    histogram.scatter_add_(1, levels, torch.ones_like(levels))
+    levels = images.round_().flatten(0, 1).flatten(1).long()  # (n*3, H*W)
+    histogram = torch.zeros(len(levels), 256, device=images.device)
+    histogram = histogram.scatter_add_(1, levels, torch.ones((), device=images.device).expand_as(levels)).long()
     last = histogram.gather(1, levels.amax(dim=1, keepdim=True))
     step = (histogram.sum(dim=1, keepdim=True) - last) // 255
     before = histogram.cumsum(dim=1) - histogram
-    table = ((before + step // 2) // step.clamp(min=1)).clamp(max=255)
-    equalized = table.gather(1, levels).to(images.dtype).div(255).view_as(images)
-    return torch.where((step > 0).view(*images.shape[:2], 1, 1), equalized, images)
+    table = ((before + step // 2) // step.clamp(min=1)).clamp_(max=255)
+    table = torch.where(step > 0, table, torch.arange(256, device=images.device)).to(images.dtype)
+    return table.gather(1, levels).view_as(images)
 
 
-RANDAUGMENT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+RANDAUGMENT: dict[str, Operation] = {
     "identity": lambda images, sign: images,
-    "shear_x": _shear_x,
-    "shear_y": _shear_y,
-    "translate_x": _translate_x,
-    "translate_y": _translate_y,
+    "shear_x": _shear(3),
+    "shear_y": _shear(2),
+    "translate_x": _translate(3),
+    "translate_y": _translate(2),
     "rotate": _rotate,
-    "brightness": lambda images, sign: _blend(images, _black(images), 1 + sign * ENHANCE),
-    "color": lambda images, sign: _blend(images, _gray(images), 1 + sign * ENHANCE),
-    "contrast": lambda images, sign: _blend(images, _mean_gray(images), 1 + sign * ENHANCE),
-    "sharpness": lambda images, sign: _blend(images, _smooth(images), 1 + sign * ENHANCE),
+    "brightness": _enhance(_black),
+    "color": _enhance(_gray),
+    "contrast": _enhance(_mean_gray),
+    "sharpness": _enhance(_smooth),
     "posterize": _posterize,
     "solarize": _solarize,
     "autocontrast": _autocontrast,

@@ -16,9 +16,13 @@ class PlaceSampler:
     """
 
     def __init__(self, labels: np.ndarray, config: DataConfig, seed: int) -> None:
-        """labels: (N,) ascending place numbers. Raises DataError where there are fewer places than a batch holds."""
-        starts = np.flatnonzero(np.diff(labels, prepend=-1))
-        self.images_of_place = np.split(np.arange(len(labels)), starts[1:])
+        """labels: (N,) ascending place numbers, -1 for images to leave out.
+
+        Raises DataError where there are fewer places than a batch holds.
+        """
+        images = np.flatnonzero(labels >= 0)
+        starts = np.flatnonzero(np.diff(labels[images], prepend=-1))
+        self.images_of_place = np.split(images, starts[1:])
         self.places, self.views = config.places_per_batch, config.images_per_place
         self.generator = np.random.default_rng(seed)
         if len(self.images_of_place) < self.places:

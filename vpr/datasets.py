@@ -35,11 +35,11 @@ class Places:
     name: str
     images: list[Path]
     labels: np.ndarray
-    """(N,) int64, ascending: the images of a place stand together."""
+    """(N,) int64: the images of a place stand together; -1 where a place is left out."""
 
     @property
     def count(self) -> int:
-        return int(self.labels[-1]) + 1
+        return int(self.labels.max()) + 1
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,14 @@ def read_places(folder: Path, images_per_place: int, skip_small: bool = False) -
             f"{folder}: {len(small)} of {len(sizes)} places have fewer than data/images_per_place={images_per_place} images, "
             f"first place {small[0]} with {sizes[small[0]]}; lower it, or give --set data/skip_small_places=true"
         )
-    kept = sorted(pair for pair in pairs if sizes[pair[0]] >= images_per_place)
+    kept = sorted(place for place, size in sizes.items() if size >= images_per_place)
     if not kept:
         raise DataError(f"{folder} has no place with data/images_per_place={images_per_place} images; lower it")
-    numbers = {place: number for number, place in enumerate(dict.fromkeys(place for place, _ in kept))}
-    labels = np.array([numbers[place] for place, _ in kept], dtype=np.int64)
-    return Places(set_name(folder), [path for _, path in kept], labels)
+    numbers = {place: number for number, place in enumerate(kept)}
+    pairs.sort()
+    # All images, so that trials that leave out other places share one store.
+    labels = np.array([numbers.get(place, -1) for place, _ in pairs], dtype=np.int64)
+    return Places(set_name(folder), [path for _, path in pairs], labels)
 
 
 def read_retrieval_set(folder: Path) -> RetrievalSet:

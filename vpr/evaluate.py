@@ -1,5 +1,6 @@
 """Descriptors of a set and its recall@N. `python -m vpr.evaluate CHECKPOINT --data ROOT --split sf_xs/test`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -7,35 +8,54 @@ from typing import Annotated
 import numpy as np
 import torch
 import tyro
-from torch import nn
+from torch import Tensor, nn
 
 from vpr import cli
+from vpr.augment import none
 from vpr.data import Retrieval, open_retrieval
 from vpr.errors import DataError, TrainingError
+from vpr.images import Images
+from vpr.loading import load
 from vpr.precision import autocast, pick_device
 from vpr.recall import recalls
 
-BATCH = 64
+BATCH = {"cpu": 64, "cuda": 256}
+"""Images that are described at once, by kind of device; a CPU gains nothing from more."""
 
 
-@torch.inference_mode()
-def describe(model: nn.Module, images: np.ndarray, precision: str, device: torch.device) -> np.ndarray:
-    """Images (N, H, W, 3) uint8 -> descriptors (N, D) float32 of unit length, in evaluation mode.
+def describe(model: nn.Module, images: Images, precision: str, device: torch.device) -> np.ndarray:
+    """N images -> descriptors (N, D) float32 of unit length, in evaluation mode.
 
     Raises TrainingError where they are not finite: NaN would count as recall 0.
     """
     was_training = model.training
     model.eval()
-    rows = []
-    for start in range(0, len(images), BATCH):
-        batch = to_batch(images[start : start + BATCH], device)
-        with autocast(device, precision):
-            rows.append(model(batch).float().cpu().numpy())
+    descriptors = vectors(model, images, np.arange(len(images)), precision, device).numpy()
     model.train(was_training)
-    descriptors = np.concatenate(rows)
     if not np.isfinite(descriptors).all():
         raise TrainingError("the model's descriptors are not finite; lower optimizer/lr or loss/lr")
     return descriptors
+
+
+@torch.inference_mode()
+def vectors(
+    forward: Callable[[Tensor], Tensor], images: Images, rows: np.ndarray, precision: str, device: torch.device
+) -> Tensor:
+    """What `forward` gives for the images `rows` (S,), batch by batch: (S, size) float32 on the CPU."""
+    found = torch.empty(0)
+    done = 0
+    size = BATCH[device.type]
+    for batch, pixels in load(images, np.split(rows, range(size, len(rows), size)), device):
+        inputs = none(pixels)  # (B, 3, H, W) float in 0..1
+        with autocast(device, precision):
+            outputs = forward(inputs)  # (B, size)
+        if not done:
+            found = torch.empty(len(rows), outputs.shape[1], pin_memory=device.type == "cuda")
+        found[done : done + len(batch)].copy_(outputs, non_blocking=True)
+        done += len(batch)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # copies that nobody waited for
+    return found
 
 
 def evaluate(model: nn.Module, retrieval: Retrieval, precision: str, device: torch.device) -> dict[int, float]:
@@ -43,12 +63,6 @@ def evaluate(model: nn.Module, retrieval: Retrieval, precision: str, device: tor
     database = describe(model, retrieval.database, precision, device)
     queries = describe(model, retrieval.queries, precision, device)
     return recalls(database, queries, retrieval.positives)
-
-
-def to_batch(images: np.ndarray, device: torch.device) -> torch.Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float in 0..1, channels last in memory, on the device."""
-    batch = torch.from_numpy(np.array(images)).to(device, non_blocking=True)
-    return batch.permute(0, 3, 1, 2).float().div_(255)
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,8 @@ class EvaluateSettings:
     """Folder below it with database/ and queries/."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    cache_budget: float | None = None
+    """GB of disk for decoded images, above which they are packed as files; most of what is free."""
 
 
 def main(settings: EvaluateSettings) -> int:
@@ -75,7 +91,7 @@ def main(settings: EvaluateSettings) -> int:
         raise DataError(f"{folder} is not a folder; --split names one below --data, such as sf_xs/val or tokyo_xs/test")
     model, config = load_model(settings.checkpoint)
     device = pick_device(settings.device)
-    retrieval = open_retrieval(folder, config.data)
+    retrieval = open_retrieval(folder, config.data, settings.cache_budget)
     found = evaluate(model.to(device), retrieval, config.training.precision, device)
     print(f"{retrieval.name}: {len(retrieval.database)} database images, {len(retrieval.queries)} queries, ", end="")
     print(f"{retrieval.queries_without_positives} without any within {config.data.positive_radius_m:g} m")

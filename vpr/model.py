@@ -10,7 +10,10 @@ from vpr.config import ModelConfig
 
 
 class PlaceModel(nn.Module):
-    """Images (B, 3, H, W) in 0..1 -> descriptors (B, D) of unit length; it normalises with the backbone's own mean and std."""
+    """Images (B, 3, H, W) in 0..1 -> descriptors (B, D) of unit length; it normalises with the backbone's own mean and std.
+
+    Its convolutions are channels last in memory, wherever it was built: the same numbers in a trial and from an export.
+    """
 
     mean: Tensor
     std: Tensor
@@ -29,6 +32,7 @@ class PlaceModel(nn.Module):
             nn.init.orthogonal_(self.projection.weight)
             nn.init.zeros_(self.projection.bias)
         self.dim = config.dim or size
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.features(images)  # (B, size)
@@ -37,7 +41,7 @@ class PlaceModel(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) in 0..1 -> the aggregation's vector (B, size), before the projection."""
-        features = self.backbone((images - self.mean) / self.std)  # (B, C, h, w)
+        features = self.backbone(images.sub(self.mean).div_(self.std))  # (B, C, h, w)
         # Autocast ends with the backbone: rounding a descriptor to 8 bits of mantissa costs recall, and saves nothing here.
         with torch.autocast(images.device.type, enabled=False):
             return self.aggregation(features.float())  # (B, size)

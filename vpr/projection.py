@@ -4,30 +4,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vpr.evaluate import BATCH, to_batch
+from vpr.data import TrainingData
+from vpr.evaluate import vectors
 from vpr.model import PlaceModel
-from vpr.precision import autocast
 
 SAMPLE = 2048
 """Training images whose features fit the projection."""
 
 
 @torch.no_grad()
-def fit_projection(model: PlaceModel, images: np.ndarray, precision: str, device: torch.device) -> None:
+def fit_projection(model: PlaceModel, data: TrainingData, precision: str, device: torch.device) -> None:
     """Start the projection as attenuated PCA whitening (Jegou & Chum 2012) of the training images' features.
 
-    images: (N, H, W, 3) uint8; an even sample of them is used. A random projection of pretrained features moves recall@1 by
+    An even sample of them is used. A random projection of pretrained features moves recall@1 by
     several points with the seed, more than the losses differ that a search compares.
     """
     assert isinstance(model.projection, nn.Linear)
-    sample = np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)
+    usable = np.flatnonzero(data.labels >= 0)
+    sample = usable[np.linspace(0, len(usable) - 1, min(SAMPLE, len(usable))).astype(int)]
     model.eval()
-    rows = []
-    for start in range(0, len(sample), BATCH):
-        batch = to_batch(images[sample[start : start + BATCH]], device)
-        with autocast(device, precision):
-            rows.append(model.features(batch))
-    weight, bias = pca_whitening(torch.cat(rows), model.projection.out_features)
+    features = vectors(model.features, data.images, sample, precision, device)  # (S, size)
+    weight, bias = pca_whitening(features.to(device), model.projection.out_features)
     count = len(weight)  # with fewer images than dimensions the last rows stay random
     model.projection.weight[:count] = weight
     model.projection.bias[:count] = bias

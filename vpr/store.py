@@ -1,21 +1,24 @@
-"""Images decoded and resized once a node: one memory-mapped array, shared by all trials through the page cache."""
+"""The image store of a node: each set is read once, into one file that all its trials share."""
 
 import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import PIL
 from filelock import FileLock
-from PIL import Image, UnidentifiedImageError
 from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import track
 
 from vpr.errors import DataError
+from vpr.images import DecodedImages, Images, PackedImages, write_decoded, write_packed
+
+FREE_SHARE = 0.8
+"""Of the free disk, what decoded images may take when no budget is given; the rest is for checkpoints and for others."""
 
 
 def cache_folder() -> Path:
@@ -23,66 +26,78 @@ def cache_folder() -> Path:
     return Path(os.environ.get("VPR_CACHE") or user_cache_path("vpr-search"))
 
 
-def open_store(name: str, paths: Sequence[Path], image_size: tuple[int, int]) -> np.ndarray:
-    """The decoded images (N, H, W, 3) uint8 in the order of `paths`, read-only and memory-mapped.
+def open_store(
+    name: str, folder: Path, paths: Sequence[Path], image_size: tuple[int, int], budget_gb: float | None = None
+) -> Images:
+    """The images `paths` of a set in `folder`, built into the store if they are not there.
 
-    Built under a lock with all cores if it is not there; keyed by names, sizes, times and the image size (height, width
-    in pixels), so changed images give another store. Raises DataError for an image that cannot be read.
+    Decoded while all stores of this node stay below `budget_gb` (a share of the free disk if None), else packed as
+    files; decoded images that are there are used. Keyed by names, sizes and times: changed images make a new store, and the
+    old one goes. Raises DataError for an image that cannot be read and for a disk that is too small.
     """
-    file = cache_folder() / f"{name.replace('/', '-')}-{'x'.join(map(str, image_size))}-{_key(paths)}.npy"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
-        if not file.exists():
-            _build(file, name, paths, image_size)
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    source = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
+    stem = f"{name.replace('/', '-')}-{source}"
+    key = _fingerprint(folder, paths)
+    decoded = cache / f"{stem}-{key}-{'x'.join(map(str, image_size))}.npy"
+    packed = cache / f"{stem}-{key}.pack"
+    with FileLock(cache / f"{stem}.lock"):
+        if found := _opened(decoded, DecodedImages):
+            return found
+        # Nobody else builds this set now: what is left of a killed build, and of images that have changed, goes.
+        for file in cache.iterdir():
+            is_left = ".partial-" in file.name or not file.name.startswith(f"{stem}-{key}")
+            if file.name.startswith(f"{stem}-") and is_left:
+                file.unlink(missing_ok=True)
+        size = len(paths) * image_size[0] * image_size[1] * 3
+        is_decoded = size <= _room(cache, budget_gb)
+        if not is_decoded and (found := _opened(packed, PackedImages, image_size)):
+            return found
+        file, write = (decoded, write_decoded) if is_decoded else (packed, write_packed)
+        _check_disk(cache, size if is_decoded else sum(path.stat().st_size for path in paths), name)
+        partial = file.with_suffix(f".partial-{os.getpid()}")
         try:
-            return np.load(file, mmap_mode="r")
-        except (EOFError, ValueError):  # damaged after it was built
-            _build(file, name, paths, image_size)
-            return np.load(file, mmap_mode="r")
+            write(partial, paths, image_size, _bar(f"{'decoding' if is_decoded else 'packing'} {name}", len(paths)))
+            os.replace(partial, file)
+        finally:
+            partial.unlink(missing_ok=True)
+        return DecodedImages(file) if is_decoded else PackedImages(file, image_size)
 
 
-def read_image(path: Path, image_size: tuple[int, int]) -> np.ndarray:
-    """One image as (H, W, 3) uint8, resized with an antialiased bilinear filter; raises DataError if unreadable."""
-    height, width = image_size
+def _opened(file: Path, form: Callable[..., Images], *args: Any) -> Images | None:
+    """None where the file is not there, or damaged."""
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as fault:
-        raise DataError(f"{path} cannot be read as an image ({fault}); replace or remove it") from None
+        return form(file, *args)
+    except (FileNotFoundError, EOFError, ValueError):
+        return None
 
 
-def _build(file: Path, name: str, paths: Sequence[Path], image_size: tuple[int, int]) -> None:
-    # Under the lock nobody else builds this store: what is left of a killed build goes.
-    for stale in file.parent.glob(f"{file.stem}.partial-*"):
-        stale.unlink()
-    needed = len(paths) * image_size[0] * image_size[1] * 3
-    free = shutil.disk_usage(file.parent).free
+def _room(cache: Path, budget_gb: float | None) -> float:
+    """Bytes that decoded images may still take."""
+    if budget_gb is None:
+        return FREE_SHARE * shutil.disk_usage(cache).free
+    return budget_gb * 1e9 - sum(file.stat().st_size for file in cache.iterdir() if file.suffix in (".npy", ".pack"))
+
+
+def _check_disk(cache: Path, needed: int, name: str) -> None:
+    free = shutil.disk_usage(cache).free
     if needed > free:
         raise DataError(
-            f"{file.parent} has {free / 1e9:.1f} GB free, the decoded images of {name} need {needed / 1e9:.1f} GB; "
-            "free some, lower data/image_size, or set VPR_CACHE to another disk"
+            f"{cache} has {free / 1e9:.1f} GB free, the images of {name} need {needed / 1e9:.1f} GB; "
+            "free some, lower data/image_size or --cache-budget, or set VPR_CACHE to another disk"
         )
-    partial = file.with_suffix(f".partial-{os.getpid()}")
-    try:
-        rows = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(paths), *image_size, 3))
-
-        def decode(row: int) -> None:
-            rows[row] = read_image(paths[row], image_size)
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            done = pool.map(decode, range(len(paths)))
-            is_shown = sys.stderr.isatty()
-            for _ in track(done, f"decoding {name}", len(paths), console=Console(stderr=True), disable=not is_shown):
-                pass
-        rows.flush()
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
-def _key(paths: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
+def _bar(label: str, total: int) -> Callable[[Iterable[None]], Iterable[None]]:
+    is_shown = sys.stderr.isatty()
+    return lambda done: track(done, label, total, console=Console(stderr=True), disable=not is_shown, transient=True)
+
+
+def _fingerprint(folder: Path, paths: Sequence[Path]) -> str:
+    """Changes with the images, and with the library that decodes them."""
+    digest = hashlib.sha256(f"pillow {PIL.__version__}\n".encode())
     for path in paths:
         facts = path.stat()
-        digest.update(os.fsencode(path) + f"\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(path.relative_to(folder)) + f"\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

@@ -18,8 +18,9 @@ from vpr.config import ModelConfig, TrialConfig
 from vpr.data import TrainingData, open_data
 from vpr.datasets import find_sets
 from vpr.errors import ConfigError, TrainingError
-from vpr.evaluate import evaluate, to_batch
+from vpr.evaluate import evaluate
 from vpr.leaves import from_leaves, parse_assignments, to_leaves, to_text
+from vpr.loading import load
 from vpr.losses import PlaceLoss
 from vpr.minicity.preset import PRESET, minicity_folder
 from vpr.model import PlaceModel
@@ -43,9 +44,9 @@ class Trainer:
         self.first_step_at: float | None = None
         """Unix seconds when the first optimizer step was done."""
         self.sampler = PlaceSampler(data.labels, config.data, config.training.seed)
-        self.model = PlaceModel(config.model, config.data.image_size).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = PlaceModel(config.model, config.data.image_size).to(device)
         if fits_projection(config.model) and not is_resumed:
-            fit_projection(self.model, data.images, config.training.precision, device)
+            fit_projection(self.model, data, config.training.precision, device)
         self.forward = torch.compile(self.model) if config.training.compile else self.model
         self.loss = PlaceLoss(config.loss, data.places, self.model.dim).to(device)
         self.loss_weights = sum(weights.numel() for weights in self.loss.parameters())
@@ -73,8 +74,8 @@ class Trainer:
         self.model.train()
         start = time.perf_counter()
         total = torch.zeros((), device=self.device)
-        for indices in self.sampler:
-            total += self._step(indices)
+        for rows, images in load(self.data.images, self.sampler, self.device):
+            total += self._step(images, self.data.labels[rows])
         loss = total.item() / len(self.sampler)
         train_seconds = time.perf_counter() - start
         if not np.isfinite(loss):
@@ -93,12 +94,11 @@ class Trainer:
             self.epoch, recalls, loss, learning_rate, speed, train_seconds, val_seconds, self.loss_weights, is_best
         )
 
-    def _step(self, indices: np.ndarray) -> torch.Tensor:
-        images = to_batch(self.data.images[indices], self.device)  # (P*K, 3, H, W)
-        labels = torch.from_numpy(self.data.labels[indices]).to(self.device, non_blocking=True)  # (P*K,)
-        images = self.augment(images, self.augment_generator)
+    def _step(self, images: torch.Tensor, places: np.ndarray) -> torch.Tensor:
+        labels = torch.from_numpy(places).to(self.device, non_blocking=True)  # (P*K,)
+        inputs = self.augment(images, self.augment_generator)  # (P*K, 3, H, W) float in 0..1
         with autocast(self.device, self.config.training.precision):
-            descriptors = self.forward(images)  # (P*K, D)
+            descriptors = self.forward(inputs)  # (P*K, D)
         loss = self.loss(descriptors.float(), labels)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
@@ -154,6 +154,8 @@ class TrainSettings:
     """Go on from last.pt of that folder."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    cache_budget: float | None = None
+    """GB of disk for decoded images, above which they are packed as files; most of what is free."""
 
 
 def main(settings: TrainSettings) -> int:
@@ -165,7 +167,7 @@ def main(settings: TrainSettings) -> int:
     if settings.out.exists() and not settings.out.is_dir():
         raise ConfigError(f"--out {settings.out} is a file; give a folder")
     settings.out.mkdir(parents=True, exist_ok=True)
-    data = open_data(find_sets(settings.data or minicity_folder()), config.data)
+    data = open_data(find_sets(settings.data or minicity_folder()), config.data, settings.cache_budget)
     print("  ".join(f"{name}={to_text(name, value)}" for name, value in to_leaves(config).items()))
     trainer = Trainer(config, data, device, is_resumed=settings.resume)
     if settings.resume:

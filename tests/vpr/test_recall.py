@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vpr.recall import rank, recall_at, recalls
+from vpr.recall import first_hits, rank, recall_at, recalls
 
 
 def slow_recall(database, queries, positives, n):
@@ -43,4 +43,12 @@ def test_equal_distances_are_ranked_by_index():
 
 
 def test_a_query_without_positives_is_a_miss():
-    assert recall_at(np.array([[0], [1]]), [np.array([0]), np.array([], dtype=int)], 1) == 50.0
+    nothing = np.array([], dtype=int)
+    assert recall_at(first_hits(np.array([[0], [1]]), [np.array([0]), nothing]), 1) == 50.0
+    assert recall_at(first_hits(np.array([[0], [1]]), [nothing, nothing]), 5) == 0.0
+
+
+def test_a_model_that_says_the_same_of_every_image_is_ranked_in_blocks(monkeypatch):
+    monkeypatch.setattr("vpr.recall.BLOCK", 900)
+    database, queries = np.ones((300, 4), dtype=np.float32), np.ones((10, 4), dtype=np.float32)
+    assert rank(database, queries, 5).tolist() == [list(range(5))] * 10

@@ -1,0 +1,135 @@
+"""The image store: both of its forms give what decoding gives, and nothing half-built or stale is ever used."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vpr.data import open_data
+from vpr.datasets import find_sets, read_places
+from vpr.errors import DataError
+from vpr.images import read_image
+from vpr.store import cache_folder, open_store
+
+FORMS = {"decoded": None, "packed": 0}
+"""The budget that leads to each form."""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache of its own for every test."""
+    monkeypatch.setenv("VPR_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def picture(path, color=(90, 120, 30), size=(56, 32)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, color).save(path)
+    return path
+
+
+def pixels(images, rows=None):
+    rows = np.arange(len(images)) if rows is None else np.array(rows)
+    out = np.empty((len(rows), *images.shape[1:]), np.uint8)
+    images.gather(rows, out)
+    return out
+
+
+def stores():
+    return sorted(file.name for file in cache_folder().iterdir() if file.suffix != ".lock")
+
+
+@pytest.mark.parametrize("budget", FORMS.values(), ids=FORMS)
+def test_both_forms_give_what_decoding_gives(city, budget):
+    folder = city / "gsv_xs/train"
+    paths = read_places(folder, 4).images[:9]
+    images = open_store("a", folder, paths, (32, 56), budget)
+    assert images.shape == (9, 3, 32, 56) and len(images) == 9
+    decoded = np.stack([read_image(path, (32, 56)) for path in paths])
+    assert (pixels(images) == decoded).all()
+    assert (pixels(images, [4, 0, 4, 8]) == decoded[[4, 0, 4, 8]]).all()
+    assert [name.endswith(".pack") for name in stores()] == [budget == 0]
+
+
+def test_the_budget_decides_the_form_and_counts_what_is_there(tmp_path):
+    paths = [picture(tmp_path / f"{name}/1.png") for name in "abc"]
+    row = 16 * 16 * 3
+    for path, form in zip(paths, (".npy", ".npy", ".pack"), strict=True):
+        before = set(stores()) if cache_folder().exists() else set()
+        open_store(
+            path.parent.name, path.parent, [path], (16, 16), (2 * row + 300) / 1e9
+        )  # an .npy has a header of 128 bytes
+        (new,) = set(stores()) - before
+        assert new.endswith(form)
+    open_store("c", tmp_path / "c", [paths[2]], (16, 16))  # the disk has room: decoded from now on
+    assert [name[-4:] for name in stores() if name.startswith("c-")].count(".npy") == 1
+
+
+def test_a_pack_serves_every_image_size(tmp_path):
+    path = picture(tmp_path / "set/a.png", (255, 0, 0))
+    for size in ((16, 16), (24, 40)):
+        assert open_store("a", path.parent, [path], size, budget_gb=0).shape == (1, 3, *size)
+    assert len(stores()) == 1
+
+
+@pytest.mark.parametrize("budget", FORMS.values(), ids=FORMS)
+def test_changed_images_make_a_new_store_and_the_old_one_goes(tmp_path, budget):
+    path = picture(tmp_path / "set/a.png", (255, 0, 0))
+    before = pixels(open_store("a", path.parent, [path], (16, 16), budget))
+    picture(path, (0, 0, 255), (60, 32))
+    assert (pixels(open_store("a", path.parent, [path], (16, 16), budget)) != before).any()
+    assert len(stores()) == 1
+
+
+@pytest.mark.parametrize("budget", FORMS.values(), ids=FORMS)
+def test_a_damaged_store_is_built_again(tmp_path, budget):
+    path = picture(tmp_path / "set/a.png", (255, 0, 0))
+    before = pixels(open_store("a", path.parent, [path], (16, 16), budget))
+    for left in (b"", (cache_folder() / stores()[0]).read_bytes()[:-1]):
+        (cache_folder() / stores()[0]).write_bytes(left)
+        assert (pixels(open_store("a", path.parent, [path], (16, 16), budget)) == before).all()
+
+
+@pytest.mark.parametrize("budget", FORMS.values(), ids=FORMS)
+def test_an_unreadable_image_is_named_and_nothing_is_left(tmp_path, budget):
+    good, bad = picture(tmp_path / "set/good.jpg"), tmp_path / "set/bad.jpg"
+    bad.write_bytes(b"\xff\xd8\xff not a picture")
+    with pytest.raises(DataError, match=r"bad\.jpg cannot be read as an image"):
+        open_store("a", tmp_path / "set", [good, bad], (16, 16), budget)
+    assert not stores()
+
+
+def test_a_killed_build_leaves_nothing_that_looks_finished(city):
+    folder = city / "gsv_xs/train"
+    paths = read_places(folder, 4).images
+    build = multiprocessing.get_context("spawn").Process(target=open_store, args=("a", folder, paths, (512, 512)))
+    build.start()
+    cache_folder().mkdir(exist_ok=True)
+    while not any(".partial-" in name for name in stores()):
+        time.sleep(0.005)
+    os.kill(build.pid, signal.SIGKILL)
+    build.join()
+    assert all(".partial-" in name for name in stores())
+    images = open_store("a", folder, paths, (32, 56))
+    assert (pixels(images, [7]) == read_image(paths[7], (32, 56))).all()
+    assert len(stores()) == 1
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    path = picture(tmp_path / "set/a.png")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10})())
+    with pytest.raises(DataError, match="0.0 GB free, the images of a need"):
+        open_store("a", path.parent, [path], (16, 16))
+
+
+def test_leaving_places_out_needs_no_other_store(city, config):
+    """Trials with another data/images_per_place share the pictures."""
+    from dataclasses import replace
+
+    data = open_data(find_sets(city), config.data)
+    fewer = open_data(find_sets(city), replace(config.data, images_per_place=5, skip_small_places=True))
+    assert len(data.images) == len(fewer.images) and len(stores()) == 3

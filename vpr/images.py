@@ -1,0 +1,139 @@
+"""The images of a set in two forms of one interface: decoded rows, or the files' own bytes, decoded when asked for."""
+
+import io
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vpr.errors import DataError
+
+Watch = Callable[[Iterable[None]], Iterable[None]]
+"""Passes on what it is given, one item an image: a progress bar."""
+
+
+class Images(Protocol):
+    """N images of one size in the order of their set, read-only."""
+
+    shape: tuple[int, ...]
+    """(N, 3, H, W)."""
+
+    def __len__(self) -> int: ...
+
+    def gather(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """Write the images `rows` (B,) into `out` (B, 3, H, W) uint8; leaves the GIL to other threads."""
+
+
+class DecodedImages:
+    """A memory-mapped .npy of decoded images, which all processes of a node share through the page cache."""
+
+    def __init__(self, file: Path) -> None:
+        """Raises ValueError or EOFError for a file that was damaged after it was built."""
+        self._rows = np.asarray(np.load(file, mmap_mode="r"))
+        self.shape: tuple[int, ...] = self._rows.shape
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def gather(self, rows: np.ndarray, out: np.ndarray) -> None:
+        assert rows.min() >= 0 and rows.max() < len(self)  # "clip" writes without NumPy's buffer, and would hide them
+        np.take(self._rows, rows, axis=0, out=out, mode="clip")
+
+
+class PackedImages:
+    """The images' own bytes behind each other in one file, decoded in threads."""
+
+    def __init__(self, file: Path, image_size: tuple[int, int]) -> None:
+        """Raises ValueError or EOFError for a file that was damaged after it was built."""
+        with file.open("rb") as source:
+            self._ends = np.load(source)
+            self._bytes = np.memmap(file, np.uint8, "r", offset=source.tell())
+        if len(self._bytes) != self._ends[-1]:
+            raise ValueError(f"{file} is cut off")
+        self._image_size = image_size
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+        self.shape: tuple[int, ...] = (len(self._ends), 3, *image_size)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def gather(self, rows: np.ndarray, out: np.ndarray) -> None:
+        def decode(place: int) -> None:
+            row = rows[place]
+            start = self._ends[row - 1] if row else 0
+            out[place] = _decode(io.BytesIO(self._bytes[start : self._ends[row]].tobytes()), self._image_size)
+
+        for _ in self._pool.map(decode, range(len(rows))):
+            pass
+
+
+def write_decoded(file: Path, paths: Sequence[Path], image_size: tuple[int, int], watch: Watch) -> None:
+    """Decode `paths` into the file of a DecodedImages, with all cores; raises DataError for an unreadable image."""
+    size = 3 * image_size[0] * image_size[1]
+    header = io.BytesIO()
+    facts = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), 3, *image_size)}
+    np.lib.format.write_array_header_2_0(header, facts)
+    start = header.tell()
+    _write(
+        file, header, lambda row: (start + row * size, read_image(paths[row], image_size).tobytes()), len(paths), watch
+    )
+
+
+def write_packed(file: Path, paths: Sequence[Path], image_size: tuple[int, int], watch: Watch) -> None:
+    """Copy `paths` into the file of a PackedImages; raises DataError for an image that cannot be decoded."""
+    ends = np.cumsum([path.stat().st_size for path in paths], dtype=np.int64)
+    header = io.BytesIO()
+    np.save(header, ends)
+    start = header.tell()
+
+    def piece(row: int) -> tuple[int, bytes]:
+        read_image(paths[row], image_size)  # now, and not in the middle of a training
+        content = paths[row].read_bytes()
+        before = int(ends[row - 1]) if row else 0
+        if before + len(content) != ends[row]:
+            raise DataError(f"{paths[row]} changed while it was read; start again when its folder is at rest")
+        return start + before, content
+
+    _write(file, header, piece, len(paths), watch)
+
+
+def read_image(path: Path, image_size: tuple[int, int]) -> np.ndarray:
+    """One image as (3, H, W) uint8, resized with an antialiased bilinear filter; raises DataError if unreadable."""
+    try:
+        return _decode(path, image_size)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as fault:
+        raise DataError(f"{path} cannot be read as an image ({fault}); replace or remove it") from None
+
+
+def _decode(source: Path | BinaryIO, image_size: tuple[int, int]) -> np.ndarray:
+    height, width = image_size
+    with Image.open(source) as image:
+        pixels = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+    return pixels.transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+
+
+def _write(file: Path, header: io.BytesIO, piece: Callable[[int], tuple[int, bytes]], count: int, watch: Watch) -> None:
+    """Write `header`, then all pieces, each where it says, as threads make them."""
+    with file.open("wb") as sink:
+        sink.write(header.getvalue())
+        sink.flush()
+
+        def write(row: int) -> None:
+            # Not through a memory map: there a full disk kills the process, here it is an OSError.
+            offset, content = piece(row)
+            rest = memoryview(content)
+            while rest:
+                written = os.pwrite(sink.fileno(), rest, offset)
+                rest, offset = rest[written:], offset + written
+
+        pool = ThreadPoolExecutor(os.cpu_count())
+        try:
+            for _ in watch(pool.map(write, range(count))):
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)  # after a fault the other images need not be read
+        os.fsync(sink.fileno())
