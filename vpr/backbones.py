@@ -1,6 +1,8 @@
 """Feature extractors by exact name, and where their weights come from."""
 
 from collections.abc import Callable
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +62,25 @@ def build_backbone(config: ModelConfig, image_size: tuple[int, int]) -> ResNetFe
 
     Raises ConfigError for a timm name that does not exist, WeightsError where weights cannot be had or do not fit.
     """
+    own = ModelConfig(backbone=config.backbone, weights=config.weights)
     try:
-        return _with_weights(config, image_size)
+        if config.weights == "none":
+            return _with_weights(own, image_size)
+        file = Path(config.weights)
+        return deepcopy(_loaded(own, image_size, file.stat().st_mtime_ns if file.is_file() else 0))
     except (OSError, RuntimeError) as fault:  # no network; timm has no weights of that name
         reason = " ".join(str(fault).split())[:120]
         raise WeightsError(
             f"the ImageNet weights of {config.backbone} cannot be downloaded ({reason}); give a file with "
             "--set model/weights=PATH (.safetensors or .pth), or start from nothing with --set model/weights=none"
         ) from None
+
+
+@lru_cache(maxsize=1)
+def _loaded(config: ModelConfig, image_size: tuple[int, int], version: int) -> ResNetFeatures | TimmFeatures:
+    """Kept for the next trial of this process. No random number is used up, so that a trial is the same after any other."""
+    with torch.random.fork_rng(devices=[]):
+        return _with_weights(config, image_size)
 
 
 def _with_weights(config: ModelConfig, image_size: tuple[int, int]) -> ResNetFeatures | TimmFeatures:

@@ -1,4 +1,7 @@
-"""Optimizers by exact name: `adam` is Adam, `adamw` is AdamW."""
+"""Optimizers by exact name: `adam` is Adam, `adamw` is AdamW.
+
+Fused where torch has that for a CPU and a GPU; the others run as one kernel for all tensors (foreach) on a GPU by themselves.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,18 +11,26 @@ from torch import optim
 from vpr.config import OptimizerConfig
 
 Groups = Iterable[dict[str, Any]]
+OWN: dict[type[optim.Optimizer], Callable[[OptimizerConfig], dict[str, Any]]] = {
+    optim.Adam: lambda c: {"fused": True},
+    optim.AdamW: lambda c: {"fused": True},
+    optim.NAdam: lambda c: {"momentum_decay": c.momentum_decay},
+    optim.RAdam: lambda c: {},
+}
 
 
 def _adam_like(cls: type[optim.Optimizer]) -> Callable[[Groups, OptimizerConfig], optim.Optimizer]:
     def build(groups: Groups, c: OptimizerConfig) -> optim.Optimizer:
-        own: dict[str, Any] = {"momentum_decay": c.momentum_decay} if cls is optim.NAdam else {}
+        own: dict[str, Any] = OWN[cls](c)
         return cls(groups, lr=c.lr, betas=(c.beta1, c.beta2), eps=c.eps, weight_decay=c.weight_decay, **own)  # type: ignore[call-arg]
 
     return build
 
 
 OPTIMIZERS: dict[str, Callable[[Groups, Any], optim.Optimizer]] = {
-    "sgd": lambda g, c: optim.SGD(g, lr=c.lr, momentum=c.momentum, nesterov=c.nesterov, weight_decay=c.weight_decay),
+    "sgd": lambda g, c: optim.SGD(
+        g, lr=c.lr, momentum=c.momentum, nesterov=c.nesterov, weight_decay=c.weight_decay, fused=True
+    ),
     "asgd": lambda g, c: optim.ASGD(g, lr=c.lr, lambd=c.lambd, alpha=c.alpha, weight_decay=c.weight_decay),
     "rmsprop": lambda g, c: optim.RMSprop(
         g, lr=c.lr, alpha=c.alpha, eps=c.eps, momentum=c.momentum, weight_decay=c.weight_decay

@@ -1,11 +1,16 @@
 """Where the linear layer to the descriptor starts: from PCA of pretrained features, not from chance."""
 
+import hashlib
+from collections.abc import Hashable
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vpr.data import TrainingData
 from vpr.evaluate import vectors
+from vpr.images import Images
 from vpr.model import PlaceModel
 
 SAMPLE = 2048
@@ -22,13 +27,30 @@ def fit_projection(model: PlaceModel, data: TrainingData, precision: str, device
     assert isinstance(model.projection, nn.Linear)
     usable = np.flatnonzero(data.labels >= 0)
     sample = usable[np.linspace(0, len(usable) - 1, min(SAMPLE, len(usable))).astype(int)]
-    model.eval()
-    features = vectors(model.features, data.images, sample, precision, device)  # (S, size)
-    weight, bias = pca_whitening(features.to(device), model.projection.out_features)
+    key = (_fingerprint(model, sample), model.dim, precision, device)
+    known = _FITTED.setdefault(data.images, {})
+    if key not in known:
+        model.eval()
+        features = vectors(model.features, data.images, sample, precision, device)  # (S, size)
+        known[key] = pca_whitening(features.to(device), model.projection.out_features)
+        model.train()
+    weight, bias = known[key]
     count = len(weight)  # with fewer images than dimensions the last rows stay random
     model.projection.weight[:count] = weight
     model.projection.bias[:count] = bias
-    model.train()
+
+
+_FITTED: WeakKeyDictionary[Images, dict[Hashable, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
+"""What was fitted on these images in this process: trials that start from the same features need not look again."""
+
+
+def _fingerprint(model: PlaceModel, sample: np.ndarray) -> str:
+    """Of the images' rows, and of all weights before the projection."""
+    digest = hashlib.sha256(sample.tobytes())
+    for name, weights in model.state_dict().items():
+        if not name.startswith("projection."):
+            digest.update(weights.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def pca_whitening(features: Tensor, dim: int) -> tuple[Tensor, Tensor]:
