@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: search test check lint format lock clean
+.PHONY: search test check bench lint format lock clean
 
 search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
 	$(BIN)/python search/run.py --space losses $(ARGS)
@@ -12,6 +12,9 @@ test: lint  ## Format check, lint, types, import rule, tests.
 	$(BIN)/python -m pytest
 
 check: test
+
+bench: .venv/.ready  ## Measure every promise of speed beside its peer; about 8 minutes.
+	$(BIN)/python -m tests.benchmarks
 
 lint: .venv/.ready
 	$(BIN)/ruff format --check .

@@ -34,8 +34,17 @@ class TrialRecord:
     """From the start of the trial on its worker to its last report."""
     first_step_at: float | None = None
     """Unix seconds."""
+    reported_at: float | None = None
+    """Unix seconds, when the last epoch was over."""
+    worker: str = ""
+    """Process that ran it."""
     checkpoint: Path | None = None
     """File with the state after the best epoch."""
+
+    @property
+    def compute_seconds(self) -> float:
+        """Training and validating, without what lies between."""
+        return sum(epoch["train/seconds"] + epoch["val/seconds"] for epoch in self.epochs)
 
     @property
     def best(self) -> dict[str, float] | None:
@@ -78,6 +87,7 @@ class History(Callback):
         record.epochs.append({name: result[name] for name in names})
         record.seconds = result["time_total_s"]
         record.first_step_at = record.first_step_at or result["first_step_at"]
+        record.reported_at, record.worker = result["reported_at"], f"{result['hostname']}:{result['pid']}"
         assert record.best
         self.tracker.epoch(record.number, record.epochs[-1], record.best)
 

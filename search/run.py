@@ -30,7 +30,9 @@ def main(settings: SearchSettings) -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     plan = make_plan(settings)
     console.print("\n".join(describe(plan)), soft_wrap=True)
+    connecting = time.time()
     slots = cluster.connect(settings)
+    ray_seconds = time.time() - connecting
     console.print(f"runs on   {slots.describe()}", soft_wrap=True)
 
     storage = plan.folder.parent
@@ -55,6 +57,7 @@ def main(settings: SearchSettings) -> int:
         epochs=plan.epochs,
         trials=history.ranked(),
         wall_seconds=time.time() - started,
+        ray_seconds=ray_seconds,
         seconds_to_first_step=history.first_step_at and history.first_step_at - started,
     )
     summary_file = plan.folder / "summary.json"

@@ -50,6 +50,8 @@ class Outcome:
     trials: list[TrialRecord]
     """Best first."""
     wall_seconds: float
+    ray_seconds: float
+    """Of these, Ray's own start."""
     seconds_to_first_step: float | None
     """From the command to the first optimizer step of any trial."""
     test: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -60,6 +62,12 @@ class Outcome:
     def winner(self) -> TrialRecord | None:
         """The best trial that did not fail."""
         return next((record for record in self.trials if record.best and record.state != "failed"), None)
+
+    @property
+    def compute_share(self) -> float:
+        """Of the slots' time, Ray's start apart, what was spent in training and validating trials."""
+        compute = sum(record.compute_seconds for record in self.trials)
+        return compute / (self.slots.count * (self.wall_seconds - self.ray_seconds))
 
     def figures(self) -> dict[str, float]:
         """Numbers for the search's own MLflow run."""
@@ -78,6 +86,8 @@ class Outcome:
             "versions": _versions(),
             "data": self.data,
             "wall_seconds": round(self.wall_seconds, 1),
+            "ray_seconds": round(self.ray_seconds, 1),
+            "compute_share": round(self.compute_share, 3),
             "trial_seconds": round(sum(record.seconds for record in self.trials), 1),
             "saved_seconds": round(saved_seconds(self.trials, self.epochs), 1),
             "seconds_to_first_step": self.seconds_to_first_step and round(self.seconds_to_first_step, 1),
@@ -155,6 +165,10 @@ def _trial_json(record: TrialRecord, folder: Path) -> dict[str, Any]:
         "params": record.leaves,
         "epochs": len(record.epochs),
         "seconds": round(record.seconds, 2),
+        "compute_seconds": round(record.compute_seconds, 2),
+        "first_step_at": record.first_step_at,
+        "reported_at": record.reported_at,
+        "worker": record.worker,
         "stop_reason": record.stop_reason,
         "best": best,
         "checkpoint": record.checkpoint and str(record.checkpoint.relative_to(folder)),

@@ -1,6 +1,7 @@
 """One trial on one worker: the only place where training meets Ray Tune."""
 
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def run_trial(
             save_checkpoint(Path(folder) / CHECKPOINT, trainer.state_dict(), config)
             # Highest for the best epoch so far, so Ray keeps that checkpoint beside the last one.
             best_epoch = result.epoch if result.is_best else 0
-            report = {**result.metrics(), "best_epoch": best_epoch, "first_step_at": trainer.first_step_at}
+            times = {"first_step_at": trainer.first_step_at, "reported_at": time.time()}
+            report = {**result.metrics(), **times, "best_epoch": best_epoch}
             tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
 
 

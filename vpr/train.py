@@ -42,7 +42,7 @@ class Trainer:
         self.best: list[float] | None = None
         """`best_key` of the best epoch so far."""
         self.first_step_at: float | None = None
-        """Unix seconds when the first optimizer step was done."""
+        """Unix seconds when the first step began, with its batch on the device."""
         self.sampler = PlaceSampler(data.labels, config.data, config.training.seed)
         self.model = PlaceModel(config.model, config.data.image_size).to(device)
         if fits_projection(config.model) and not is_resumed:
@@ -75,7 +75,7 @@ class Trainer:
         start = time.perf_counter()
         total = torch.zeros((), device=self.device)
         for rows, images in load(self.data.images, self.sampler, self.device):
-            total += self._step(images, self.data.labels[rows])
+            total += self.step(images, self.data.labels[rows])
         loss = total.item() / len(self.sampler)
         train_seconds = time.perf_counter() - start
         if not np.isfinite(loss):
@@ -94,7 +94,8 @@ class Trainer:
             self.epoch, recalls, loss, learning_rate, speed, train_seconds, val_seconds, self.loss_weights, is_best
         )
 
-    def _step(self, images: torch.Tensor, places: np.ndarray) -> torch.Tensor:
+    def step(self, images: torch.Tensor, places: np.ndarray) -> torch.Tensor:
+        self.first_step_at = self.first_step_at or time.time()
         labels = torch.from_numpy(places).to(self.device, non_blocking=True)  # (P*K,)
         inputs = self.augment(images, self.augment_generator)  # (P*K, 3, H, W) float in 0..1
         with autocast(self.device, self.config.training.precision):
@@ -105,7 +106,6 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.after_step()
-        self.first_step_at = self.first_step_at or time.time()
         return loss.detach()
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""`make bench`: every promise of speed as a ratio within this run. One table, and results/bench.json."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from vpr.minicity.preset import minicity_folder
+
+folder = minicity_folder()  # in the user's own cache; what is measured gets a cache of its own
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch
+
+from tests.benchmarks.compute import compile_row, config, evaluation_row, recall_rows, training_row
+from tests.benchmarks.data_path import data_rows
+from tests.benchmarks.searching import search_rows
+from tests.benchmarks.sharing import sharing_row
+from tests.benchmarks.table import report
+from vpr.data import open_data
+from vpr.datasets import find_sets
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    rows = search_rows()
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["VPR_CACHE"] = cache
+        rows += data_rows(folder / "gsv_xs/train")
+        data = open_data(find_sets(folder), config().data)
+        rows += [training_row(data), evaluation_row(data), *recall_rows(), compile_row(data)]
+        rows.append(sharing_row(folder / "sf_xs/val/queries", folder / "gsv_xs/train"))
+    report(rows, Path("results/bench.json"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

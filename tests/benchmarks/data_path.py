@@ -1,0 +1,153 @@
+"""From a file on disk to numbers on the training device."""
+
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision.transforms as T
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from tests.benchmarks.table import Row
+from tests.benchmarks.timing import cpu_seconds, in_turns, seconds
+from vpr.augment import AUGMENTS
+from vpr.datasets import find_images
+from vpr.images import Images, read_image
+from vpr.loading import load
+from vpr.store import open_store
+
+CPU = torch.device("cpu")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SIZE = (180, 320)
+BATCH = 64
+
+
+class Peer(Dataset):
+    """What public VPR code does: every JPEG decoded again, with PIL, in a DataLoader worker."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        bilinear = T.InterpolationMode.BILINEAR
+        self.paths = paths
+        self.transform = T.Compose(
+            [
+                T.Resize(SIZE, interpolation=bilinear),
+                T.RandAugment(num_ops=3, interpolation=bilinear),
+                T.ToTensor(),
+                T.Normalize(MEAN, STD),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        return self.transform(Image.open(self.paths[row]).convert("RGB"))
+
+
+def deliver(images: Images) -> None:
+    """An epoch of batches as a training step gets them: gathered, augmented, normalised."""
+    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
+    order = np.random.default_rng(0).permutation(len(images))
+    generator = torch.Generator().manual_seed(0)
+    for _, pixels in load(images, np.split(order, range(BATCH, len(order), BATCH)), CPU):
+        AUGMENTS["randaugment"](pixels, generator).sub(mean).div_(std)
+
+
+def data_rows(folder: Path) -> list[Row]:
+    """folder: photographs of the training set."""
+    paths = find_images(folder)[:1024]
+    loader = DataLoader(Peer(paths), BATCH, shuffle=True, num_workers=2)
+    decoded = open_store("bench", folder, paths, SIZE)
+    packed = _packed(folder, paths)
+
+    def peer() -> float:
+        return cpu_seconds(lambda: [None for _ in loader]) / len(paths) * 1e3
+
+    theirs, ours = in_turns(peer, lambda: cpu_seconds(lambda: deliver(decoded)) / len(paths) * 1e3, 3)
+    theirs_again, pack = in_turns(peer, lambda: cpu_seconds(lambda: deliver(packed)) / len(paths) * 1e3, 1)
+    rows = np.random.default_rng(0).permutation(len(paths))[:BATCH]
+    out = np.empty((BATCH, 3, *SIZE), np.uint8)
+    decode, gather = in_turns(
+        lambda: seconds(lambda: [read_image(paths[row], SIZE) for row in rows]),
+        lambda: seconds(lambda: decoded.gather(rows, out)),
+        7,
+    )
+    _, unpack = in_turns(lambda: 0.0, lambda: seconds(lambda: packed.gather(rows, out)), 3)
+    height, width = SIZE
+    return [
+        Row(
+            "CPU time of a training image, PIL DataLoader / ours",
+            f"PIL, 2 workers, RandAugment(3), {height}x{width}: {theirs:.2f} ms; ours {ours:.2f} ms",
+            theirs / ours,
+            5,
+            "x",
+        ),
+        Row(
+            "the same, from packed JPEG files",
+            f"{theirs_again:.2f} ms; ours {pack:.2f} ms",
+            theirs_again / pack,
+            None,
+            "x",
+        ),
+        Row(
+            "gathering a batch, PIL decoding / store",
+            f"{BATCH} images: decoding {decode * 1e3:.1f} ms, gathering {gather * 1e3:.2f} ms",
+            decode / gather,
+            20,
+            "x",
+        ),
+        Row(
+            "the same, from packed JPEG files with all cores",
+            f"decoding {decode * 1e3:.1f} ms on one core, unpacking {unpack * 1e3:.1f} ms",
+            decode / unpack,
+            None,
+            "x",
+        ),
+        _build_row(folder, paths),
+    ]
+
+
+def _packed(folder: Path, paths: list[Path]) -> Images:
+    cache = os.environ["VPR_CACHE"]
+    with tempfile.TemporaryDirectory() as other:  # a budget is for new stores: the decoded one would be used
+        os.environ["VPR_CACHE"] = other
+        try:
+            return open_store("bench", folder, paths, SIZE, budget_gb=0)
+        finally:
+            os.environ["VPR_CACHE"] = cache
+
+
+def _build_row(folder: Path, paths: list[Path]) -> Row:
+    """Against processes that decode and resize, and keep nothing: the limit of all cores."""
+    size = (96, 160)
+    cores = os.cpu_count() or 1
+    cache = os.environ["VPR_CACHE"]
+
+    def build() -> float:
+        with tempfile.TemporaryDirectory() as other:
+            os.environ["VPR_CACHE"] = other
+            try:
+                return seconds(lambda: open_store("bench", folder, paths, size))
+            finally:
+                os.environ["VPR_CACHE"] = cache
+
+    with ProcessPoolExecutor(cores) as pool:
+        shares = [paths[core::cores] for core in range(cores)]
+        bare, ours = in_turns(lambda: seconds(lambda: list(pool.map(_decode_all, shares))), build, 5)
+    count = len(paths)
+    return Row(
+        "store build rate / bare decoding and resizing, all cores",
+        f"{size[0]}x{size[1]}: {count / bare:.0f} images/s in {cores} processes, {count / ours:.0f} built",
+        bare / ours,
+        0.9,
+        "x",
+    )
+
+
+def _decode_all(paths: list[Path]) -> None:
+    for path in paths:
+        with Image.open(path) as image:
+            np.asarray(image.convert("RGB").resize((160, 96), Image.Resampling.BILINEAR))
