@@ -30,7 +30,15 @@ def none(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 def light(images: Tensor, generator: torch.Generator) -> Tensor:
     """A crop of 80-100 % of each side, and brightness, contrast and saturation within 25 %; no flip: it makes another place."""
-    return _in_parts(images, torch.rand(6, len(images), generator=generator).T, crop_and_colour)
+    count, (height, width) = len(images), images.shape[2:]
+    scale, shift_x, shift_y, *factors = torch.rand(6, count, generator=generator)
+    scale = 0.8 + 0.2 * scale
+    columns = _crop(scale, shift_x, width)
+    rows = _crop(scale, shift_y, height)
+    brightness, contrast, saturation = (0.75 + 0.5 * factor[:, None] for factor in factors)
+    # brightness x; then c x + (1 - c) mean gray; then s x + (1 - s) gray: all linear in x, its gray and its mean gray.
+    shares = (saturation * contrast * brightness, (1 - saturation) * contrast * brightness, (1 - contrast) * brightness)
+    return _in_parts(images, torch.cat([columns, rows, *shares], dim=1), crop_and_colour)
 
 
 def randaugment(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -54,15 +62,27 @@ def _in_parts(images: Tensor, draws: Tensor, augment: Callable[[Tensor, Tensor],
     return out
 
 
+def _crop(scale: Tensor, shift: Tensor, length: int) -> Tensor:
+    """(B,) shares of a side and shifts in 0..1 -> (B, length) where its pixels come from, in -1..1."""
+    centres = (torch.arange(length) * 2 + 1) / length - 1
+    return scale[:, None] * centres + ((2 * shift - 1) * (1 - scale))[:, None]
+
+
 def crop_and_colour(images: Tensor, draws: Tensor) -> Tensor:
-    """`light` for images (n, 3, H, W) float in 0..255 and draws (n, 6) in 0..1."""
-    scale, shift_x, shift_y, *factors = draws.T.to(images.device, non_blocking=True)
-    scale = 0.8 + 0.2 * scale
-    grid = _crop_grid(scale, (2 * shift_x - 1) * (1 - scale), (2 * shift_y - 1) * (1 - scale), images.shape[2:])
+    """`light` for images (n, 3, H, W) float in 0..255.
+
+    draws: (n, W + H + 3), for each image the places of its columns and rows, and the shares of itself, gray and mean gray.
+    """
+    count, _, height, width = images.shape
+    draws = draws.to(images.device, non_blocking=True)
+    columns, rows, shares = draws.split([width, height, 3], dim=1)
+    grid = torch.empty(count, height, width, 2, device=images.device)  # affine_grid gives the same, three times slower
+    grid[..., 0], grid[..., 1] = columns[:, None, :], rows[:, :, None]
     images = F.grid_sample(images, grid, align_corners=False)
-    for blend_to, factor in zip((_black, _mean_gray, _gray), factors, strict=True):
-        images = _blend(images, blend_to(images), 0.75 + 0.5 * factor.view(-1, 1, 1, 1))
-    return images
+    own, gray_share, mean_share = shares[..., None, None].split(1, dim=1)  # (n, 1, 1, 1)
+    gray = _gray(images)  # (n, 1, H, W)
+    added = gray * gray_share + gray.mean(dim=(2, 3), keepdim=True) * mean_share
+    return images.mul_(own).add_(added).clamp_(0, 255)
 
 
 def operate(images: Tensor, drawn: Tensor) -> Tensor:
@@ -81,20 +101,9 @@ def operate(images: Tensor, drawn: Tensor) -> Tensor:
     return images
 
 
-def _crop_grid(scale: Tensor, x: Tensor, y: Tensor, size: torch.Size) -> Tensor:
-    """(B,) shares and centres -> (B, H, W, 2) for grid_sample; affine_grid gives the same, three times slower on a CPU."""
-    height, width = size
-    grid = scale.new_empty(len(scale), height, width, 2)
-    for axis, (length, centre) in enumerate(((width, x), (height, y))):
-        steps = (torch.arange(length, device=scale.device) * 2 + 1) / length - 1  # pixel centres in -1..1
-        places = scale[:, None] * steps + centre[:, None]  # (B, length)
-        grid[..., axis] = places[:, None, :] if axis == 0 else places[:, :, None]
-    return grid
-
-
-def _blend(images: Tensor, other: Tensor, factor: Tensor | float) -> Tensor:
+def _blend(images: Tensor, other: Tensor, factor: float) -> Tensor:
     """factor 1 keeps the image, 0 gives `other`, above 1 leads away from it."""
-    return images.mul(factor).add_(other * (1 - factor)).clamp_(0, 255)  # lerp is slow with a tensor of factors
+    return torch.lerp(other, images, factor).clamp_(0, 255)
 
 
 def _gray(images: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -12,6 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 from vpr.errors import DataError
 
+TASK = 16
+"""Images that a thread writes before it reports: each report costs as much as decoding a small image."""
 Watch = Callable[[Iterable[None]], Iterable[None]]
 """Passes on what it is given, one item an image: a progress bar."""
 
@@ -112,7 +115,8 @@ def read_image(path: Path, image_size: tuple[int, int]) -> np.ndarray:
 def _decode(source: Path | BinaryIO, image_size: tuple[int, int]) -> np.ndarray:
     height, width = image_size
     with Image.open(source) as image:
-        pixels = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+        colour = image if image.mode == "RGB" else image.convert("RGB")  # which copies even what is RGB
+        pixels = np.asarray(colour.resize((width, height), Image.Resampling.BILINEAR))
     return pixels.transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
 
 
@@ -122,17 +126,19 @@ def _write(file: Path, header: io.BytesIO, piece: Callable[[int], tuple[int, byt
         sink.write(header.getvalue())
         sink.flush()
 
-        def write(row: int) -> None:
+        def write(first: int) -> list[None]:
             # Not through a memory map: there a full disk kills the process, here it is an OSError.
-            offset, content = piece(row)
-            rest = memoryview(content)
-            while rest:
-                written = os.pwrite(sink.fileno(), rest, offset)
-                rest, offset = rest[written:], offset + written
+            rows = range(first, min(first + TASK, count))
+            for offset, content in map(piece, rows):
+                rest = memoryview(content)
+                while rest:
+                    written = os.pwrite(sink.fileno(), rest, offset)
+                    rest, offset = rest[written:], offset + written
+            return [None] * len(rows)
 
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
-            for _ in watch(pool.map(write, range(count))):
+            for _ in watch(chain.from_iterable(pool.map(write, range(0, count, TASK)))):
                 pass
         finally:
             pool.shutdown(cancel_futures=True)  # after a fault the other images need not be read

@@ -13,7 +13,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
 from tests.benchmarks.compute import compile_row, config, evaluation_row, recall_rows, training_row
-from tests.benchmarks.data_path import data_rows
+from tests.benchmarks.data_path import data_rows, enlarge
 from tests.benchmarks.searching import search_rows
 from tests.benchmarks.sharing import sharing_row
 from tests.benchmarks.table import report
@@ -26,7 +26,8 @@ def main() -> int:
     rows = search_rows()
     with tempfile.TemporaryDirectory() as cache:
         os.environ["VPR_CACHE"] = cache
-        rows += data_rows(folder / "gsv_xs/train")
+        with tempfile.TemporaryDirectory() as pictures:
+            rows += data_rows(enlarge(folder / "gsv_xs/train", Path(pictures)))
         data = open_data(find_sets(folder), config().data)
         rows += [training_row(data), evaluation_row(data), *recall_rows(), compile_row(data)]
         rows.append(sharing_row(folder / "sf_xs/val/queries", folder / "gsv_xs/train"))

@@ -11,7 +11,7 @@ from tests.benchmarks.table import Row
 from vpr.datasets import find_images
 from vpr.store import open_store
 
-SIZE = (240, 320)
+SIZE = (360, 480)
 TRIAL = """
 import sys
 from pathlib import Path
@@ -22,8 +22,8 @@ from vpr.loading import load
 from vpr.store import open_store
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
-images = open_store("sharing", folder, find_images(folder), (240, 320))
-batches = np.split(np.arange(len(images)), range(32, len(images), 32))
+images = open_store("sharing", folder, find_images(folder), (360, 480))
+batches = np.split(np.arange(len(images)), range(8, len(images), 8))
 for _, pixels in load(images, batches, torch.device("cpu")):
     AUGMENTS["light"](pixels, torch.Generator())
 print("read", flush=True)

@@ -35,6 +35,7 @@ def refusal(monkeypatch, capfd, *flags):
         (["--epochs", "3", "--set", "training/epochs=4"], ["disagree"]),
         (["--trials", "0"], ["--trials 0 must be above 0"]),
         (["--trials", "many"], ["--trials"]),
+        (["--cache-budget", "-1"], ["--cache-budget -1"]),
         (["--trialz", "3"], ["--trialz"]),
         (["--space", "paper", "--trials", "99"], ["fixed list of 14"]),
         (["--name", "../x"], ["--name"]),

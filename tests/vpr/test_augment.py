@@ -80,7 +80,7 @@ def test_an_image_alone_is_augmented_as_in_a_batch(images):
     many = images.repeat(10, 1, 1, 1).float()
     for function, draws in (
         (augment.operate, torch.randint(2 * len(augment.RANDAUGMENT), (40, augment.OPERATIONS), generator=generator)),
-        (augment.crop_and_colour, torch.rand(40, 6, generator=generator)),
+        (augment.crop_and_colour, torch.rand(40, 60 + 40 + 3, generator=generator)),
     ):
         together = function(many.clone(), draws)
         alone = torch.cat([function(many[row : row + 1].clone(), draws[row : row + 1]) for row in range(40)])

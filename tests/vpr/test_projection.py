@@ -34,6 +34,13 @@ def test_auto_is_random_without_weights_and_pca_is_repeatable(config, data):
     assert torch.equal(first, projection(0, "pca", "none")) and not torch.equal(first, projection(0, "auto", "none"))
 
 
+def test_the_next_trial_finds_the_features_fitted(config, data, monkeypatch):
+    own = from_leaves({"model/projection_init": "pca", "training/seed": 5}, config)
+    first = Trainer(own, data, CPU).model.projection.weight.detach()
+    monkeypatch.setattr("vpr.projection.vectors", None)  # nothing is described again
+    assert torch.equal(first, Trainer(own, data, CPU).model.projection.weight.detach())
+
+
 def test_fewer_images_than_dimensions_leave_the_rest_random():
     weight, bias = pca_whitening(torch.randn(5, 16, generator=torch.Generator().manual_seed(0)), 8)
     assert weight.shape == (4, 16) and bias.shape == (4,)

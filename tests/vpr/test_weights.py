@@ -29,6 +29,21 @@ def test_a_classifier_in_the_file_is_left_out(tmp_path):
     assert torch.equal(model.backbone.network.conv1.weight, network.conv1.weight)
 
 
+def test_weights_are_read_once_and_a_model_is_the_same_after_any_other(tmp_path, monkeypatch):
+    torch.save(backbones.torchvision.models.resnet18().state_dict(), tmp_path / "w.pth")
+    config = ModelConfig(weights=str(tmp_path / "w.pth"), dim=8)
+
+    def built():
+        torch.manual_seed(3)
+        return PlaceModel(config, (64, 64)).state_dict()
+
+    first = built()
+    monkeypatch.setattr(backbones, "read_weights", None)  # the file is not read again
+    again = built()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert first["projection.weight"].data_ptr() != again["projection.weight"].data_ptr()
+
+
 def test_files_that_are_no_weights(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"123")
     torch.save([1, 2], tmp_path / "list.pth")
