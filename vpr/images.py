@@ -76,14 +76,11 @@ class PackedImages:
 
 def write_decoded(file: Path, paths: Sequence[Path], image_size: tuple[int, int], watch: Watch) -> None:
     """Decode `paths` into the file of a DecodedImages, with all cores; raises DataError for an unreadable image."""
-    size = 3 * image_size[0] * image_size[1]
     header = io.BytesIO()
     facts = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), 3, *image_size)}
     np.lib.format.write_array_header_2_0(header, facts)
-    start = header.tell()
-    _write(
-        file, header, lambda row: (start + row * size, read_image(paths[row], image_size).tobytes()), len(paths), watch
-    )
+    ends = 3 * image_size[0] * image_size[1] * np.arange(1, len(paths) + 1)
+    _write(file, header.getvalue(), ends, lambda row: read_image(paths[row], image_size).tobytes(), watch)
 
 
 def write_packed(file: Path, paths: Sequence[Path], image_size: tuple[int, int], watch: Watch) -> None:
@@ -91,17 +88,15 @@ def write_packed(file: Path, paths: Sequence[Path], image_size: tuple[int, int],
     ends = np.cumsum([path.stat().st_size for path in paths], dtype=np.int64)
     header = io.BytesIO()
     np.save(header, ends)
-    start = header.tell()
 
-    def piece(row: int) -> tuple[int, bytes]:
+    def content(row: int) -> bytes:
         read_image(paths[row], image_size)  # now, and not in the middle of a training
-        content = paths[row].read_bytes()
-        before = int(ends[row - 1]) if row else 0
-        if before + len(content) != ends[row]:
+        found = paths[row].read_bytes()
+        if len(found) != ends[row] - (ends[row - 1] if row else 0):
             raise DataError(f"{paths[row]} changed while it was read; start again when its folder is at rest")
-        return start + before, content
+        return found
 
-    _write(file, header, piece, len(paths), watch)
+    _write(file, header.getvalue(), ends, content, watch)
 
 
 def read_image(path: Path, image_size: tuple[int, int]) -> np.ndarray:
@@ -120,25 +115,25 @@ def _decode(source: Path | BinaryIO, image_size: tuple[int, int]) -> np.ndarray:
     return pixels.transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
 
 
-def _write(file: Path, header: io.BytesIO, piece: Callable[[int], tuple[int, bytes]], count: int, watch: Watch) -> None:
-    """Write `header`, then all pieces, each where it says, as threads make them."""
-    with file.open("wb") as sink:
-        sink.write(header.getvalue())
-        sink.flush()
+def _write(file: Path, header: bytes, ends: np.ndarray, content: Callable[[int], bytes], watch: Watch) -> None:
+    """Write `header`, then what `content` gives for each row, which ends at `ends` (N,) bytes behind the header."""
 
-        def write(first: int) -> list[None]:
+    def write(first: int) -> list[None]:
+        rows = range(first, min(first + TASK, len(ends)))
+        rest = memoryview(b"".join(map(content, rows)))
+        offset = len(header) + int(ends[rows[-1]]) - len(rest)
+        while rest:
             # Not through a memory map: there a full disk kills the process, here it is an OSError.
-            rows = range(first, min(first + TASK, count))
-            for offset, content in map(piece, rows):
-                rest = memoryview(content)
-                while rest:
-                    written = os.pwrite(sink.fileno(), rest, offset)
-                    rest, offset = rest[written:], offset + written
-            return [None] * len(rows)
+            written = os.pwrite(sink.fileno(), rest, offset)
+            rest, offset = rest[written:], offset + written
+        return [None] * len(rows)
 
+    with file.open("wb") as sink:
+        sink.write(header)
+        sink.flush()
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
-            for _ in watch(chain.from_iterable(pool.map(write, range(0, count, TASK)))):
+            for _ in watch(chain.from_iterable(pool.map(write, range(0, len(ends), TASK)))):
                 pass
         finally:
             pool.shutdown(cancel_futures=True)  # after a fault the other images need not be read
