@@ -1,6 +1,7 @@
 """Optimizers by exact name: `adam` is Adam, `adamw` is AdamW.
 
-Fused where torch has that for a CPU and a GPU; the others run as one kernel for all tensors (foreach) on a GPU by themselves.
+Adam and AdamW are fused; on a GPU torch runs the others for all tensors at once (foreach) by itself. SGD is not fused: in torch
+2.14 its kernel keeps uninitialised momentum when the gradient scaler skips the first step, as fp16 often does.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,9 +29,7 @@ def _adam_like(cls: type[optim.Optimizer]) -> Callable[[Groups, OptimizerConfig]
 
 
 OPTIMIZERS: dict[str, Callable[[Groups, Any], optim.Optimizer]] = {
-    "sgd": lambda g, c: optim.SGD(
-        g, lr=c.lr, momentum=c.momentum, nesterov=c.nesterov, weight_decay=c.weight_decay, fused=True
-    ),
+    "sgd": lambda g, c: optim.SGD(g, lr=c.lr, momentum=c.momentum, nesterov=c.nesterov, weight_decay=c.weight_decay),
     "asgd": lambda g, c: optim.ASGD(g, lr=c.lr, lambd=c.lambd, alpha=c.alpha, weight_decay=c.weight_decay),
     "rmsprop": lambda g, c: optim.RMSprop(
         g, lr=c.lr, alpha=c.alpha, eps=c.eps, momentum=c.momentum, weight_decay=c.weight_decay

@@ -49,6 +49,26 @@ def test_the_config_tree_and_the_registries_have_the_same_names():
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_a_step_that_the_gradient_scaler_skips_leaves_no_trace(name):
+    """fp16 often overflows in its first step."""
+
+    def after_a_good_step(overflows):
+        weights = torch.nn.Parameter(torch.ones(64))
+        optimizer = OPTIMIZERS[name]([{"params": [weights]}], OptimizerConfig(name=name, lr=0.01))
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+        for is_finite in ([False] if overflows else []) + [True]:
+            optimizer.zero_grad()
+            scaler.scale(weights.sum()).backward()
+            if not is_finite:
+                weights.grad.fill_(float("inf"))
+            scaler.step(optimizer)
+            scaler.update()
+        return weights.detach()
+
+    assert torch.equal(after_a_good_step(overflows=True), after_a_good_step(overflows=False))
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_optimizer(name, config, data):
     trainer, _, moved = trained(config, data, **{"optimizer/name": name, "training/epochs": 1})
     assert moved
