@@ -33,9 +33,9 @@ class TrialRecord:
     seconds: float = 0.0
     """From the start of the trial on its worker to its last report."""
     first_step_at: float | None = None
-    """Unix seconds."""
+    """Unix seconds, when its first step began."""
     reported_at: float | None = None
-    """Unix seconds, when the last epoch was over."""
+    """Unix seconds, when its last epoch was reported, with the checkpoint written."""
     worker: str = ""
     """Process that ran it."""
     checkpoint: Path | None = None

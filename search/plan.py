@@ -104,9 +104,8 @@ def _base(settings: SearchSettings, preset: Mapping[str, Value]) -> tuple[TrialC
 
 
 def _check_data(folders: Folders, base: TrialConfig, budget_gb: float | None) -> None:
-    PlaceSampler(
-        open_data(folders, base.data, budget_gb).labels, base.data, base.training.seed
-    )  # refuses too few places
+    data = open_data(folders, base.data, budget_gb)
+    PlaceSampler(data.labels, base.data, base.training.seed)  # refuses too few places
     for test in folders.tests.values():
         read_retrieval_set(test)  # names only: pictures of a test set are decoded after the search
     if base.model.weights != "none" or base.model.backbone not in TORCHVISION_BACKBONES:

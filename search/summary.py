@@ -53,7 +53,7 @@ class Outcome:
     ray_seconds: float
     """Of these, Ray's own start."""
     seconds_to_first_step: float | None
-    """From the command to the first optimizer step of any trial."""
+    """From the command to the beginning of the first optimizer step of any trial."""
     test: dict[str, dict[str, float]] = field(default_factory=dict)
     """recall@N of the export in per cent, by test set."""
     export: Path | None = None

@@ -31,7 +31,8 @@ def none(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
 def light(images: Tensor, generator: torch.Generator) -> Tensor:
     """A crop of 80-100 % of each side, and brightness, contrast and saturation within 25 %; no flip: it makes another place."""
     count, (height, width) = len(images), images.shape[2:]
-    scale, shift_x, shift_y, *factors = torch.rand(6, count, generator=generator)
+    draws = torch.rand(6, count, generator=generator).to(images.device, non_blocking=True)
+    scale, shift_x, shift_y, *factors = draws
     scale = 0.8 + 0.2 * scale
     columns = _crop(scale, shift_x, width)
     rows = _crop(scale, shift_y, height)
@@ -64,7 +65,7 @@ def _in_parts(images: Tensor, draws: Tensor, augment: Callable[[Tensor, Tensor],
 
 def _crop(scale: Tensor, shift: Tensor, length: int) -> Tensor:
     """(B,) shares of a side and shifts in 0..1 -> (B, length) where its pixels come from, in -1..1."""
-    centres = (torch.arange(length) * 2 + 1) / length - 1
+    centres = (torch.arange(length, device=scale.device) * 2 + 1) / length - 1
     return scale[:, None] * centres + ((2 * shift - 1) * (1 - scale))[:, None]
 
 
@@ -74,7 +75,6 @@ def crop_and_colour(images: Tensor, draws: Tensor) -> Tensor:
     draws: (n, W + H + 3), for each image the places of its columns and rows, and the shares of itself, gray and mean gray.
     """
     count, _, height, width = images.shape
-    draws = draws.to(images.device, non_blocking=True)
     columns, rows, shares = draws.split([width, height, 3], dim=1)
     grid = torch.empty(count, height, width, 2, device=images.device)  # affine_grid gives the same, three times slower
     grid[..., 0], grid[..., 1] = columns[:, None, :], rows[:, :, None]

@@ -16,7 +16,7 @@ class PlaceSampler:
     """
 
     def __init__(self, labels: np.ndarray, config: DataConfig, seed: int) -> None:
-        """labels: (N,) ascending place numbers, -1 for images to leave out.
+        """labels: (N,) place numbers, ascending but for the -1 of images to leave out.
 
         Raises DataError where there are fewer places than a batch holds.
         """

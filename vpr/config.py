@@ -82,7 +82,7 @@ class DataConfig(Branch):
     images_per_place: int = leaf(4, low=2)
     """Different images drawn from each place of a batch, without replacement (K)."""
     skip_small_places: bool = False
-    """Leave out places with fewer than K images instead of refusing the data set."""
+    """Leave out places with fewer than K images instead of refusing the data set; their images are stored, for other K."""
     augment: str = leaf("randaugment", choices=("none", "light", "randaugment"))
     """Training augmentation, with own random parameters for every image."""
     positive_radius_m: float = leaf(25.0, above=0.0)

@@ -1,4 +1,4 @@
-"""Sets opened for use: decoded images with what is known of them. No torch, so that a driver can check data quickly."""
+"""Sets opened for use: images with what is known of them. No torch, so that a driver can check data quickly."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from vpr.store import open_store
 
 @dataclass(frozen=True)
 class Retrieval:
-    """A set ready to be measured: decoded images and, for each query, the database indices that are right."""
+    """A set ready to be measured: images and, for each query, the database indices that are right."""
 
     name: str
     database: Images

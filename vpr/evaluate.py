@@ -19,8 +19,10 @@ from vpr.loading import load
 from vpr.precision import autocast, pick_device
 from vpr.recall import recalls
 
-BATCH = {"cpu": 64, "cuda": 256}
-"""Images that are described at once, by kind of device; a CPU gains nothing from more."""
+CPU_BATCH = 64
+"""Images that a CPU describes at once; it gains nothing from more."""
+GPU_BATCH, GPU_PIXELS = 256, 256 * 224 * 224
+"""The most images, and pixels, that a GPU describes at once."""
 
 
 def describe(model: nn.Module, images: Images, precision: str, device: torch.device) -> np.ndarray:
@@ -44,7 +46,8 @@ def vectors(
     """What `forward` gives for the images `rows` (S,), batch by batch: (S, size) float32 on the CPU."""
     found = torch.empty(0)
     done = 0
-    size = BATCH[device.type]
+    height, width = images.shape[2:]
+    size = CPU_BATCH if device.type == "cpu" else max(1, min(GPU_BATCH, GPU_PIXELS // (height * width)))
     for batch, pixels in load(images, np.split(rows, range(size, len(rows), size)), device):
         inputs = none(pixels)  # (B, 3, H, W) float in 0..1
         with autocast(device, precision):

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -58,7 +59,6 @@ class PackedImages:
         if len(self._bytes) != self._ends[-1]:
             raise ValueError(f"{file} is cut off")
         self._image_size = image_size
-        self._pool = ThreadPoolExecutor(os.cpu_count())
         self.shape: tuple[int, ...] = (len(self._ends), 3, *image_size)
 
     def __len__(self) -> int:
@@ -70,8 +70,14 @@ class PackedImages:
             start = self._ends[row - 1] if row else 0
             out[place] = _decode(io.BytesIO(self._bytes[start : self._ends[row]].tobytes()), self._image_size)
 
-        for _ in self._pool.map(decode, range(len(rows))):
+        for _ in _decoders().map(decode, range(len(rows))):
             pass
+
+
+@cache
+def _decoders() -> ThreadPoolExecutor:
+    """The threads of this process that unpack images, whatever the number of sets."""
+    return ThreadPoolExecutor(os.cpu_count(), "decode")
 
 
 def write_decoded(file: Path, paths: Sequence[Path], image_size: tuple[int, int], watch: Watch) -> None:

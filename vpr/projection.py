@@ -28,20 +28,19 @@ def fit_projection(model: PlaceModel, data: TrainingData, precision: str, device
     usable = np.flatnonzero(data.labels >= 0)
     sample = usable[np.linspace(0, len(usable) - 1, min(SAMPLE, len(usable))).astype(int)]
     key = (_fingerprint(model, sample), model.dim, precision, device)
-    known = _FITTED.setdefault(data.images, {})
-    if key not in known:
+    if data.images not in _FITTED or _FITTED[data.images][0] != key:
         model.eval()
         features = vectors(model.features, data.images, sample, precision, device)  # (S, size)
-        known[key] = pca_whitening(features.to(device), model.projection.out_features)
+        _FITTED[data.images] = (key, *pca_whitening(features.to(device), model.projection.out_features))
         model.train()
-    weight, bias = known[key]
+    _, weight, bias = _FITTED[data.images]
     count = len(weight)  # with fewer images than dimensions the last rows stay random
     model.projection.weight[:count] = weight
     model.projection.bias[:count] = bias
 
 
-_FITTED: WeakKeyDictionary[Images, dict[Hashable, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
-"""What was fitted on these images in this process: trials that start from the same features need not look again."""
+_FITTED: WeakKeyDictionary[Images, tuple[Hashable, Tensor, Tensor]] = WeakKeyDictionary()
+"""What was fitted last on these images in this process: a trial that starts from the same features need not look again."""
 
 
 def _fingerprint(model: PlaceModel, sample: np.ndarray) -> str:

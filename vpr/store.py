@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import track
 
-from vpr.errors import DataError
-from vpr.images import DecodedImages, Images, PackedImages, write_decoded, write_packed
+from vpr.errors import ConfigError, DataError
+from vpr.images import DecodedImages, Images, PackedImages, Watch, write_decoded, write_packed
 
 FREE_SHARE = 0.8
 """Of the free disk, what decoded images may take when no budget is given; the rest is for checkpoints and for others."""
+
+DECODER = f"chw-pillow{PIL.__version__}"
+"""What wrote the decoded images and how: another one neither reads nor removes them."""
 
 
 def cache_folder() -> Path:
@@ -32,37 +35,58 @@ def open_store(
     """The images `paths` of a set in `folder`, built into the store if they are not there.
 
     Decoded while all stores of this node stay below `budget_gb` (a share of the free disk if None), else packed as
-    files; decoded images that are there are used. Keyed by names, sizes and times: changed images make a new store, and the
-    old one goes. Raises DataError for an image that cannot be read and for a disk that is too small.
+    files, which is said on stderr; decoded images that are there are used. Keyed by names, sizes and times: changed images
+    make a new store, and the old one goes. Raises ConfigError for a negative budget, DataError for an image that cannot be
+    read and for a disk that is too small.
     """
+    if budget_gb is not None and not budget_gb >= 0:
+        raise ConfigError(f"--cache-budget {budget_gb} must be 0 or more (GB)")
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    source = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
-    stem = f"{name.replace('/', '-')}-{source}"
-    key = _fingerprint(folder, paths)
-    decoded = cache / f"{stem}-{key}-{'x'.join(map(str, image_size))}.npy"
-    packed = cache / f"{stem}-{key}.pack"
-    with FileLock(cache / f"{stem}.lock"):
+    stem = f"{name.replace('/', '-')}-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]}-"
+    images = f"{stem}{_fingerprint(folder, paths)}"
+    decoded = cache / f"{images}-{'x'.join(map(str, image_size))}-{DECODER}.npy"
+    packed = cache / f"{images}.pack"
+    if found := _opened(decoded, DecodedImages):
+        return found
+    # One build at a time: each takes all cores, and what is left of the disk is known.
+    with FileLock(cache / "building.lock"):
         if found := _opened(decoded, DecodedImages):
             return found
-        # Nobody else builds this set now: what is left of a killed build, and of images that have changed, goes.
         for file in cache.iterdir():
-            is_left = ".partial-" in file.name or not file.name.startswith(f"{stem}-{key}")
-            if file.name.startswith(f"{stem}-") and is_left:
+            is_left = ".partial-" in file.name or not file.name.startswith(images)
+            if file.name.startswith(stem) and is_left:  # a killed build, images that have changed since
                 file.unlink(missing_ok=True)
         size = len(paths) * image_size[0] * image_size[1] * 3
-        is_decoded = size <= _room(cache, budget_gb)
-        if not is_decoded and (found := _opened(packed, PackedImages, image_size)):
+        room = _room(cache, budget_gb)
+        if size <= room:
+            _build(
+                decoded, lambda file, watch: write_decoded(file, paths, image_size, watch), f"decoding {name}", paths
+            )
+            return DecodedImages(decoded)
+        print(
+            f"packed    {name}: {size / 1e9:.2f} GB decoded do not fit into the {max(room, 0) / 1e9:.2f} GB left for it, so every "
+            f"epoch decodes it again; raise --cache-budget, or delete stores in {cache}",
+            file=sys.stderr,
+        )
+        if found := _opened(packed, PackedImages, image_size):
             return found
-        file, write = (decoded, write_decoded) if is_decoded else (packed, write_packed)
-        _check_disk(cache, size if is_decoded else sum(path.stat().st_size for path in paths), name)
-        partial = file.with_suffix(f".partial-{os.getpid()}")
-        try:
-            write(partial, paths, image_size, _bar(f"{'decoding' if is_decoded else 'packing'} {name}", len(paths)))
-            os.replace(partial, file)
-        finally:
-            partial.unlink(missing_ok=True)
-        return DecodedImages(file) if is_decoded else PackedImages(file, image_size)
+        _check_disk(cache, sum(path.stat().st_size for path in paths), name)
+        _build(packed, lambda file, watch: write_packed(file, paths, image_size, watch), f"packing {name}", paths)
+        return PackedImages(packed, image_size)
+
+
+def _build(file: Path, write: Callable[[Path, Watch], None], label: str, paths: Sequence[Path]) -> None:
+    """Write aside, with a progress bar on a terminal, and rename."""
+    partial = file.with_name(f"{file.stem}.partial-{os.getpid()}")
+    is_shown, console = sys.stderr.isatty(), Console(stderr=True)
+    try:
+        write(
+            partial, lambda done: track(done, label, len(paths), console=console, disable=not is_shown, transient=True)
+        )
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _opened(file: Path, form: Callable[..., Images], *args: Any) -> Images | None:
@@ -75,28 +99,25 @@ def _opened(file: Path, form: Callable[..., Images], *args: Any) -> Images | Non
 
 def _room(cache: Path, budget_gb: float | None) -> float:
     """Bytes that decoded images may still take."""
+    free = shutil.disk_usage(cache).free
     if budget_gb is None:
-        return FREE_SHARE * shutil.disk_usage(cache).free
-    return budget_gb * 1e9 - sum(file.stat().st_size for file in cache.iterdir() if file.suffix in (".npy", ".pack"))
+        return FREE_SHARE * free
+    taken = sum(file.stat().st_size for file in cache.iterdir() if file.suffix in (".npy", ".pack"))
+    return min(budget_gb * 1e9 - taken, free)
 
 
 def _check_disk(cache: Path, needed: int, name: str) -> None:
     free = shutil.disk_usage(cache).free
     if needed > free:
         raise DataError(
-            f"{cache} has {free / 1e9:.1f} GB free, the images of {name} need {needed / 1e9:.1f} GB; "
-            "free some, lower data/image_size or --cache-budget, or set VPR_CACHE to another disk"
+            f"{cache} has {free / 1e9:.1f} GB free, the images of {name} need {needed / 1e9:.1f} GB even packed; "
+            "free some, or set VPR_CACHE to another disk"
         )
 
 
-def _bar(label: str, total: int) -> Callable[[Iterable[None]], Iterable[None]]:
-    is_shown = sys.stderr.isatty()
-    return lambda done: track(done, label, total, console=Console(stderr=True), disable=not is_shown, transient=True)
-
-
 def _fingerprint(folder: Path, paths: Sequence[Path]) -> str:
-    """Changes with the images, and with the library that decodes them."""
-    digest = hashlib.sha256(f"pillow {PIL.__version__}\n".encode())
+    """Changes with the images."""
+    digest = hashlib.sha256()
     for path in paths:
         facts = path.stat()
         digest.update(os.fsencode(path.relative_to(folder)) + f"\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())

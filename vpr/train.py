@@ -42,7 +42,7 @@ class Trainer:
         self.best: list[float] | None = None
         """`best_key` of the best epoch so far."""
         self.first_step_at: float | None = None
-        """Unix seconds when the first step began, with its batch on the device."""
+        """Unix seconds when the first step began, its batch gathered."""
         self.sampler = PlaceSampler(data.labels, config.data, config.training.seed)
         self.model = PlaceModel(config.model, config.data.image_size).to(device)
         if fits_projection(config.model) and not is_resumed:
@@ -95,6 +95,7 @@ class Trainer:
         )
 
     def step(self, images: torch.Tensor, places: np.ndarray) -> torch.Tensor:
+        """One optimizer step on images (P*K, 3, H, W) uint8 and their places (P*K,); returns the loss, still on the device."""
         self.first_step_at = self.first_step_at or time.time()
         labels = torch.from_numpy(places).to(self.device, non_blocking=True)  # (P*K,)
         inputs = self.augment(images, self.augment_generator)  # (P*K, 3, H, W) float in 0..1

@@ -11,7 +11,7 @@ from tests.benchmarks.timing import in_turns, seconds
 from vpr.batches import PlaceSampler
 from vpr.config import TrialConfig
 from vpr.data import TrainingData
-from vpr.evaluate import BATCH, describe
+from vpr.evaluate import CPU_BATCH, describe
 from vpr.leaves import from_leaves
 from vpr.loading import load
 from vpr.precision import autocast
@@ -66,7 +66,7 @@ def evaluation_row(data: TrainingData) -> Row:
     """Describing val's database against bare forward passes over one constant batch."""
     model = Trainer(config(), data, CPU).model.eval()
     images = data.val.database
-    batch = torch.rand(BATCH["cpu"], *images.shape[1:])
+    batch = torch.rand(CPU_BATCH, *images.shape[1:])
     passes = -(-len(images) // len(batch))
 
     @torch.inference_mode()

@@ -30,16 +30,21 @@ def rows_of(summary: dict[str, Any]) -> list[Row]:
     compute = sum(trial["compute_seconds"] for trial in summary["trials"])
     wall, slots = summary["wall_seconds"] - summary["ray_seconds"], summary["slots"]
     gaps, long_compute, long_slot, count = [], 0.0, 0.0, 0
-    for worker in {trial["worker"] for trial in summary["trials"]}:
-        own = sorted((t for t in summary["trials"] if t["worker"] == worker), key=lambda trial: trial["first_step_at"])
+    reported = [trial for trial in summary["trials"] if trial["reported_at"] is not None]
+    for worker in {trial["worker"] for trial in reported}:
+        own = sorted((t for t in reported if t["worker"] == worker), key=lambda trial: trial["first_step_at"])
         for before, after in pairwise(own):
             gaps.append(after["first_step_at"] - before["reported_at"])
             if after["seconds"] >= MINUTE:
                 count += 1
                 long_compute += after["compute_seconds"]
                 long_slot += after["reported_at"] - before["reported_at"]
-    if not gaps or not long_slot:
+    if not gaps:
         raise RuntimeError("no worker ran a second trial: nothing to measure between trials")
+    if not count:
+        raise RuntimeError(
+            f"no second trial of a worker lasted {MINUTE:g} s: give the search more epochs on this machine"
+        )
     return [
         Row(
             "trial compute / slots x wall time of make search",

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vpr.data import open_data
 from vpr.datasets import find_sets, read_places
-from vpr.errors import DataError
+from vpr.errors import ConfigError, DataError
 from vpr.images import read_image
 from vpr.store import cache_folder, open_store
 
@@ -69,6 +69,25 @@ def test_the_budget_decides_the_form_and_counts_what_is_there(tmp_path):
     assert [name[-4:] for name in stores() if name.startswith("c-")].count(".npy") == 1
 
 
+def test_packing_is_said_and_a_negative_budget_refused(tmp_path, capfd):
+    path = picture(tmp_path / "set/a.png")
+    open_store("a", path.parent, [path], (16, 16))
+    assert capfd.readouterr().err == ""
+    open_store("a", path.parent, [path], (24, 24), budget_gb=0)
+    assert "packed    a: 0.00 GB decoded do not fit" in capfd.readouterr().err
+    with pytest.raises(ConfigError, match="--cache-budget -1 must be 0 or more"):
+        open_store("a", path.parent, [path], (16, 16), budget_gb=-1)
+
+
+def test_images_of_another_decoder_are_left_alone(tmp_path, monkeypatch):
+    """Two environments with other versions of Pillow share a cache."""
+    path = picture(tmp_path / "set/a.png")
+    open_store("a", path.parent, [path], (16, 16))
+    monkeypatch.setattr("vpr.store.DECODER", "chw-pillow0.1")
+    open_store("a", path.parent, [path], (16, 16))
+    assert len(stores()) == 2
+
+
 def test_a_pack_serves_every_image_size(tmp_path):
     path = picture(tmp_path / "set/a.png", (255, 0, 0))
     for size in ((16, 16), (24, 40)):
@@ -109,8 +128,9 @@ def test_a_killed_build_leaves_nothing_that_looks_finished(city):
     build = multiprocessing.get_context("spawn").Process(target=open_store, args=("a", folder, paths, (512, 512)))
     build.start()
     cache_folder().mkdir(exist_ok=True)
-    while not any(".partial-" in name for name in stores()):
+    while build.is_alive() and not any(".partial-" in name for name in stores()):
         time.sleep(0.005)
+    assert build.is_alive(), "the build was over before it could be killed"
     os.kill(build.pid, signal.SIGKILL)
     build.join()
     assert all(".partial-" in name for name in stores())
