@@ -34,14 +34,16 @@ class PlaceModel(nn.Module):
         self.dim = config.dim or size
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.features(images)  # (B, size)
+    def forward(self, images: Tensor, is_own: bool = False) -> Tensor:
+        """is_own: the images may be overwritten, which saves a training step a fresh copy of its batch."""
+        features = self.features(images, is_own)  # (B, size)
         with torch.autocast(images.device.type, enabled=False):
             return F.normalize(self.projection(features), dim=1)  # (B, D)
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor, is_own: bool = False) -> Tensor:
         """Images (B, 3, H, W) in 0..1 -> the aggregation's vector (B, size), before the projection."""
-        features = self.backbone(images.sub(self.mean).div_(self.std))  # (B, C, h, w)
+        centred = images.sub_(self.mean) if is_own else images.sub(self.mean)
+        features = self.backbone(centred.div_(self.std))  # (B, C, h, w)
         # Autocast ends with the backbone: rounding a descriptor to 8 bits of mantissa costs recall, and saves nothing here.
         with torch.autocast(images.device.type, enabled=False):
             return self.aggregation(features.float())  # (B, size)

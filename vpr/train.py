@@ -100,7 +100,7 @@ class Trainer:
         labels = torch.from_numpy(places).to(self.device, non_blocking=True)  # (P*K,)
         inputs = self.augment(images, self.augment_generator)  # (P*K, 3, H, W) float in 0..1
         with autocast(self.device, self.config.training.precision):
-            descriptors = self.forward(inputs)  # (P*K, D)
+            descriptors = self.forward(inputs, is_own=True)  # (P*K, D)
         loss = self.loss(descriptors.float(), labels)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()

@@ -55,7 +55,7 @@ def deliver(images: Images) -> None:
     order = np.random.default_rng(0).permutation(len(images))
     generator = torch.Generator().manual_seed(0)
     for _, pixels in load(images, np.split(order, range(BATCH, len(order), BATCH)), CPU):
-        AUGMENTS["randaugment"](pixels, generator).sub(mean).div_(std)
+        AUGMENTS["randaugment"](pixels, generator).sub_(mean).div_(std)  # in place, as in a training step
 
 
 def enlarge(source: Path, target: Path) -> Path:
