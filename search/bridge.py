@@ -1,6 +1,7 @@
 """Between Ray Tune and Optuna: what was suggested, and the truth about how it ended."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -13,11 +14,11 @@ from ray.tune.search.optuna import OptunaSearch
 
 from search.space import Space, first_tries, suggest_from
 from vpr.config import TrialConfig, Value
-from vpr.errors import VPRError
+from vpr.errors import ConfigError, VPRError
 
 METRIC = "val/recall_at_1"
 RANDOM_TRIALS = 8
-"""Finished trials before TPE's model is used."""
+"""First trials, known-good ones included, that are drawn without TPE's model."""
 
 
 class OptunaBridge(OptunaSearch):
@@ -30,17 +31,24 @@ class OptunaBridge(OptunaSearch):
     def __init__(
         self, space: Space, file: Path, name: str, base: TrialConfig, pinned: Mapping[str, Value], seed: int
     ) -> None:
-        """file: the study's journal, read by optuna-dashboard; base: what a trial is before the space varies it."""
+        """file: the study's journal, read by optuna-dashboard; base: what a trial is before the space varies it.
+
+        Raises ConfigError where the file exists: Ray's own would go on with the study in it, unasked.
+        """
+        if file.exists():
+            raise ConfigError(f"{file} holds a study already; give another --name, or remove it")
         super().__init__(
             space=space.suggest,
             metric=METRIC,
             mode="max",
             points_to_evaluate=first_tries(space, pinned),
-            sampler=optuna.samplers.TPESampler(seed=seed, group=True, n_startup_trials=RANDOM_TRIALS),
+            sampler=optuna.samplers.RandomSampler(seed=seed),
             study_name=name,
             storage=JournalStorage(JournalFileBackend(str(file))),
         )
         self.study = cast(optuna.Study, self._ot_study)
+        # TPE counts finished trials alone: with 64 slots, 64 or more would start at random (ray#52535).
+        self.tpe = optuna.samplers.TPESampler(seed=seed, group=True, n_startup_trials=0)
         self.space, self.base, self.pinned = space, base, pinned
         self.trials: dict[str, optuna.Trial] = {}
         self.reported: dict[str, int] = {}
@@ -50,6 +58,8 @@ class OptunaBridge(OptunaSearch):
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
+        if len(self.trials) == RANDOM_TRIALS:
+            self.study.sampler = self.tpe
         if trial_id not in self.trials:
             self.trials[trial_id] = self.study.ask()
         trial = self.trials[trial_id]
@@ -67,7 +77,7 @@ class OptunaBridge(OptunaSearch):
         if result and not error:
             self._report(trial_id, result)
         values = self.study.trials[trial.number].intermediate_values
-        if error or not values:
+        if error or not values or not all(map(math.isfinite, values.values())):
             self.study.tell(trial, state=TrialState.FAIL)
         elif self.reported[trial_id] < self.base.training.epochs:
             self.study.tell(trial, state=TrialState.PRUNED)

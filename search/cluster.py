@@ -32,6 +32,8 @@ class Slots:
     gpus: float
     count: int
     where: str
+    why: str
+    """What sets their number."""
 
     def describe(self) -> str:
         gpus = f" and {self.gpus:g} GPUs" if self.gpus else ""
@@ -103,4 +105,7 @@ def _fit(settings: SearchSettings, cpus: float, gpus: float, where: str, is_clus
     # A cluster that still scales up may have nothing yet: then --max-concurrent says how far.
     count = settings.max_concurrent or max(1, fitting)
     count = count if is_cluster else min(count, fitting)
-    return Slots(cpu_share, gpu_share, int(count), where)
+    why = f"{gpus:g} GPUs, {gpu_share:g} for each" if gpu_share else f"{cpus:g} cores, {cpu_share} for each"
+    if settings.max_concurrent and count == settings.max_concurrent:
+        why = f"--max-concurrent (there are {why})"
+    return Slots(cpu_share, gpu_share, int(count), where, why)

@@ -1,34 +1,99 @@
-"""ASHA (Li et al. 2020) that waits: a rung stops nobody before enough trials have reached it."""
+"""Which trials are stopped early, and why: ASHA (Li et al. 2020) or the median rule (Golovin et al. 2017), both patient.
 
+Ray's ASHA stops its second trial because of the first, keeps its reasons to itself, and its median rule pauses trials; the
+rules here are functions, and a decision is a sentence.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ray.tune.schedulers import ASHAScheduler
-from ray.tune.schedulers.async_hyperband import _Bracket
+import numpy as np
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.bridge import METRIC
 
 MINIMUM_RESULTS = 6
-"""Trials that a rung compares at least, the one in question included, so that the best third is two of them."""
+"""Trials that are compared at least, the one in question included, so that the best third is two of them."""
 REDUCTION = 3
-GRACE_EPOCHS = 1
+OUT_OF_TIME = "the time budget was used up"
+
+Curve = Mapping[int, float]
+"""val recall@1 in per cent by epoch."""
+Rule = Callable[[int, Curve, list[Curve]], tuple[float, list[float], float] | None]
+"""Epoch, own curve and those of the others -> what counts of the own, of the others, and the cut; None where nobody is stopped."""
 
 
-class PatientBracket(_Bracket):
-    """Ray's rungs, with no cut-off while they hold too few results."""
+def asha(epoch: int, own: Curve, others: list[Curve]) -> tuple[float, list[float], float] | None:
+    """At epochs 1, 3, 9, ... the best third of those that came so far goes on."""
+    if not is_rung(epoch):
+        return None
+    rung = [curve[epoch] for curve in others if epoch in curve]
+    return own[epoch], rung, float(np.percentile(rung, 100 * (1 - 1 / REDUCTION))) if rung else -math.inf
 
-    def cutoff(self, recorded: dict[str, float]) -> Any:
-        return super().cutoff(recorded) if len(recorded) + 1 >= MINIMUM_RESULTS else None
+
+def median(epoch: int, own: Curve, others: list[Curve]) -> tuple[float, list[float], float] | None:
+    """After any epoch, the best so far must reach the median of the others' means up to there."""
+    means = [
+        float(np.mean([value for at, value in curve.items() if at <= epoch])) for curve in others if epoch in curve
+    ]
+    return max(own.values()), means, float(np.median(means)) if means else -math.inf
 
 
-def asha(epochs: int) -> ASHAScheduler:
-    """Rungs after 1, 3, 9, ... epochs; at each the best third so far goes on."""
-    scheduler = ASHAScheduler(
-        time_attr="epoch",
-        metric=METRIC,
-        mode="max",
-        max_t=max(epochs, 1),
-        grace_period=GRACE_EPOCHS,
-        reduction_factor=REDUCTION,
-    )
-    scheduler._brackets = [PatientBracket(GRACE_EPOCHS, max(epochs, 1), REDUCTION, 0)]
-    return scheduler
+def never(epoch: int, own: Curve, others: list[Curve]) -> None:
+    """Nobody is stopped."""
+
+
+RULES: dict[str, Rule] = {"asha": asha, "median": median, "none": never}
+
+
+def is_rung(epoch: int) -> bool:
+    """Whether ASHA compares after this epoch: 1, 3, 9, 27, ..."""
+    while epoch % REDUCTION == 0 and epoch:
+        epoch //= REDUCTION
+    return epoch == 1
+
+
+class EarlyStopping(FIFOScheduler):
+    """Applies a rule to the trials of a search, and leaves the confirmation of finalists alone."""
+
+    def __init__(self, rule: str, epochs: int, deadline: float = math.inf) -> None:
+        """epochs: of a full trial, which is not stopped after its last; deadline: `time.monotonic` after which all are."""
+        super().__init__()
+        self.rule, self.epochs, self.deadline = RULES[rule], epochs, deadline
+        self.curves: dict[int, dict[int, float]] = {}
+        self.reasons: dict[int, str] = {}
+        """Why a trial was stopped, by its number."""
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        if trial.config["seed"] is not None:
+            return TrialScheduler.CONTINUE
+        number, epoch = trial.config["trial"], int(result["epoch"])
+        own = self.curves.setdefault(number, {})
+        own[epoch] = result[METRIC]
+        reason = None if epoch >= self.epochs else self._reason(number, epoch, own)
+        if reason is None:
+            return TrialScheduler.CONTINUE
+        self.reasons[number] = reason
+        return TrialScheduler.STOP
+
+    def _reason(self, number: int, epoch: int, own: Curve) -> str | None:
+        if time.monotonic() > self.deadline:
+            return OUT_OF_TIME
+        found = self.rule(epoch, own, [curve for other, curve in self.curves.items() if other != number])
+        if found is None:
+            return None
+        mine, compared, cut = found
+        if len(compared) + 1 < MINIMUM_RESULTS or mine >= cut:
+            return None
+        place = 1 + sum(value > mine for value in compared)
+        return (
+            f"stopped after epoch {epoch}: recall@1 {mine:.1f}, cut {cut:.1f}, {_ordinal(place)} of {len(compared) + 1}"
+        )
+
+
+def _ordinal(number: int) -> str:
+    suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"

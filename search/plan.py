@@ -13,11 +13,14 @@ from vpr.batches import PlaceSampler
 from vpr.config import TORCHVISION_BACKBONES, TrialConfig, Value
 from vpr.data import open_data
 from vpr.datasets import Folders, find_images, fingerprint, read_retrieval_set
-from vpr.errors import ConfigError
+from vpr.errors import ConfigError, DataError
 from vpr.leaves import from_leaves, parse_assignments, to_leaves, to_text
 from vpr.minicity.preset import PRESET, minicity_folder
+from vpr.overlap import Overlap, find_overlap
 
 DEFAULT_TRIALS = 12
+CONFIRM, CONFIRM_MINICITY = 3, 2
+"""Finalists, and seeds of each."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,19 @@ class Plan:
     """Root and fingerprint of train and val."""
     folders: Folders
     trials: int
+    train_data: list[str] | None
+    """Where `python -m vpr.train` finds the same data; None where single folders were given."""
+    seed: int
+    early_stopping: str
+    confirm: int
+    """Best configurations that are trained again, in full."""
+    confirm_seeds: list[int]
+    """`training/seed` of these trainings; the search's own is not among them."""
+    time_budget_s: float | None
     cache_budget: float | None
     """GB of a node's disk for decoded images; None: a share of what is free."""
+    overlap: Overlap
+    """What the sets share; refused unless --allow-overlap was given."""
 
     @property
     def epochs(self) -> int:
@@ -63,8 +77,29 @@ def make_plan(settings: SearchSettings) -> Plan:
     if folder.exists():
         raise ConfigError(f"{folder} exists; give another --name, or remove it")
     folders = find_folders(settings, minicity_folder() if is_minicity else None)
+    overlap = _check_overlap(folders, base, settings.allow_overlap)
     _check_data(folders, base, settings.cache_budget)
-    return Plan(name, folder, space, base, pinned, preset, _data_facts(folders), folders, trials, settings.cache_budget)
+    few = CONFIRM_MINICITY if is_minicity else CONFIRM
+    seeds = range(base.training.seed + 1, base.training.seed + 1 + (settings.confirm_seeds or few))
+    return Plan(
+        name,
+        folder,
+        space,
+        base,
+        pinned,
+        preset,
+        _data_facts(folders),
+        folders,
+        trials,
+        train_data=_train_data(settings, is_minicity),
+        seed=settings.seed,
+        early_stopping=settings.early_stopping or ("none" if space.fixed_trials else "asha"),
+        confirm=min(few if settings.confirm is None else settings.confirm, trials),
+        confirm_seeds=list(seeds),
+        time_budget_s=settings.time_budget and settings.time_budget * 60,
+        cache_budget=settings.cache_budget,
+        overlap=overlap,
+    )
 
 
 def describe(plan: Plan) -> list[str]:
@@ -76,6 +111,23 @@ def describe(plan: Plan) -> list[str]:
     lines.append(f"val       {plan.folders.val}")
     if plan.pinned:
         lines.append("set       " + _assignments(plan.pinned))
+    if plan.confirm:
+        lines.append(f"confirm   the best {plan.confirm} again, in full, with seeds {_listed(plan.confirm_seeds)}")
+    return lines + overlap_lines(plan.overlap)
+
+
+def overlap_lines(overlap: Overlap) -> list[str]:
+    """What the reports of a search say of sets that share pictures or places."""
+    lines = [] if overlap.is_clean else [f"OVERLAP   {overlap.describe()}: no recall of this search can be trusted"]
+    lines += [
+        f"overlap   {count} val pictures have a picture of {name} near: its recall is not of another place"
+        for name, count in overlap.near_val.items()
+        if count
+    ]
+    if overlap.train_without_position:
+        lines.append(
+            f"overlap   {overlap.train_without_position} training pictures say no position and were not compared"
+        )
     return lines
 
 
@@ -101,6 +153,25 @@ def _base(settings: SearchSettings, preset: Mapping[str, Value]) -> tuple[TrialC
         base = from_leaves({**preset, **given})
     leaves = to_leaves(base)
     return base, {leaf: leaves[leaf] for leaf in given}
+
+
+def _check_overlap(folders: Folders, base: TrialConfig, is_allowed: bool) -> Overlap:
+    overlap = find_overlap(folders, base.data.positive_radius_m)
+    if not overlap.is_clean and not is_allowed:
+        raise DataError(f"{overlap.describe()}; take them out of train, or say --allow-overlap and trust no recall")
+    return overlap
+
+
+def _train_data(settings: SearchSettings, is_minicity: bool) -> list[str] | None:
+    if is_minicity:
+        return []
+    if settings.data is None or settings.train or settings.val:
+        return None
+    return [f"--data={settings.data.resolve()}"]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _check_data(folders: Folders, base: TrialConfig, budget_gb: float | None) -> None:

@@ -21,19 +21,22 @@ def main(settings: SearchSettings) -> int:
     # Heavy imports wait until here: --help needs none of them.
     from rich.console import Console
 
-    from search import cluster, finals, summary
-    from search.history import History
+    from search import cluster, finals, preview, summary, tables
+    from search.importance import importances
     from search.plan import describe, make_plan
     from search.tracking import Tracker, default_address
     from search.tuning import run_trials
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     plan = make_plan(settings)
-    console.print("\n".join(describe(plan)), soft_wrap=True)
+    console.print("\n".join(describe(plan)), soft_wrap=True, markup=False)
     connecting = time.time()
     slots = cluster.connect(settings)
     ray_seconds = time.time() - connecting
     console.print(f"runs on   {slots.describe()}", soft_wrap=True)
+    if settings.dry_run:
+        preview.show(plan, slots, console)
+        return 0
 
     storage = plan.folder.parent
     if settings.tracking_uri is None:
@@ -43,36 +46,26 @@ def main(settings: SearchSettings) -> int:
     search_id = f"{plan.name}-{uuid4().hex[:8]}"  # a name may come again in the same store
     tracker = Tracker(address, plan.name, search_id, {"space": plan.space.name, "command": command}, storage)
     plan.folder.mkdir(parents=True)
-    history = History(plan.base, tracker, console, plan.trials)
-    run_trials(plan, slots, history, settings.seed, settings.time_budget and settings.time_budget * 60)
+    history = run_trials(plan, slots, tracker, console)
 
-    outcome = summary.Outcome(
-        name=plan.name,
-        folder=plan.folder,
-        space=plan.space.name,
-        command=command,
-        seed=settings.seed,
-        data=plan.data,
-        slots=slots,
-        epochs=plan.epochs,
-        trials=history.ranked(),
-        wall_seconds=time.time() - started,
-        ray_seconds=ray_seconds,
-        seconds_to_first_step=history.first_step_at and history.first_step_at - started,
-    )
+    first_step = history.first_step_at and history.first_step_at - started
+    outcome = summary.Outcome(plan, slots, command, history, time.time() - started, ray_seconds, first_step)
     summary_file = plan.folder / "summary.json"
     summary.write_summary(summary_file, outcome)  # before the finals: what they meet must not cost the search
-    finals.run(slots, outcome, plan, console)
+    outcome.finals = finals.run(slots, plan, history, console)
+    if outcome.winner:
+        outcome.importances = importances(plan.folder / "study.journal", plan.name, outcome.winner.number)
     outcome.wall_seconds = time.time() - started
     summary.write_summary(summary_file, outcome)
     tracker.finish(summary_file, outcome.figures(), "FINISHED" if outcome.winner else "FAILED")
-    summary.print_table(console, outcome)
-    summary.print_next_steps(console, outcome, address, plan.folders)
+    tables.print_end(console, outcome, address)
     if tracker.failures:
         lost = f"{len(tracker.waiting)} calls lost" if tracker.waiting else "all delivered later"
         console.print(f"mlflow    {tracker.failures} failed attempts, {lost} ({tracker.last_failure})", soft_wrap=True)
-    if history.missing and not settings.time_budget:
-        console.print(f"interrupted: {history.missing} of {plan.trials} trials are missing")
+    if history.is_interrupted:
+        console.print(
+            f"interrupted: {history.missing} of {history.trials + history.confirmations} trainings are missing"
+        )
         return 130
     return 0 if outcome.winner else 1
 

@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -49,7 +50,17 @@ class SearchSettings:
     set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """LEAF=VALUE for all trials, such as model/backbone=resnet50; a leaf of the space is held there (repeatable)."""
     time_budget: float | None = None
-    """Minutes after which no trial goes on."""
+    """Minutes after which no trial begins another epoch; the confirmation of the best comes after it."""
+    early_stopping: Literal["asha", "median", "none"] | None = None
+    """Rule that stops trials early; asha if not given, and none for a fixed list."""
+    confirm: int | None = None
+    """Best configurations that are trained again, in full, with other seeds; 3 if not given, 2 on MiniCity, 0 for none."""
+    confirm_seeds: int | None = None
+    """Seeds of each of them; 3 if not given, 2 on MiniCity."""
+    allow_overlap: bool = False
+    """Go on where train, val and test share pictures or places; every report says so."""
+    dry_run: bool = False
+    """Print what would be tried, where, and how long it would take, and train nothing."""
     cache_budget: float | None = None
     """GB of this machine's disk for decoded images, above which they are packed as files; most of what is free."""
 
@@ -58,9 +69,11 @@ def check(settings: SearchSettings) -> None:
     """Raise ConfigError for values that no machine could serve, all at once."""
     faults = [
         f"--{name.replace('_', '-')} {value} must be above 0"
-        for name in ("trials", "cpus_per_trial", "max_concurrent", "time_budget")
+        for name in ("trials", "cpus_per_trial", "max_concurrent", "time_budget", "confirm_seeds")
         if (value := getattr(settings, name)) is not None and not 0 < value < math.inf
     ]
+    if settings.confirm is not None and settings.confirm < 0:
+        faults.append(f"--confirm {settings.confirm} must be 0 or more")
     if settings.seed < 0:
         faults.append(f"--seed {settings.seed} must not be negative")
     if "://" in str(settings.storage) or ":/" in str(settings.storage):

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -37,6 +37,8 @@ class Space:
     known_good: list[dict[str, Any]]
     fixed_trials: int | None
     """Length of a fixed list, which is run as a whole without early stopping; None for a space to search."""
+    tables: Sequence[Any] = ()
+    """A study's own figures of the fixed list (`spaces.paper.StudyTable`), which are printed beside ours."""
 
 
 def load_space(name: str) -> Space:
@@ -48,7 +50,7 @@ def load_space(name: str) -> Space:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise ConfigError(f"--space {name}: {label} must be a list of dictionaries of leaves; see spaces/paper.py")
     if fixed:
-        return Space(stem, _suggest_fixed(fixed), fixed, len(fixed))
+        return Space(stem, _suggest_fixed(fixed), fixed, len(fixed), getattr(module, "TABLES", ()))
     if not callable(getattr(module, "suggest", None)):
         raise ConfigError(f"--space {name} has no function suggest(trial: optuna.Trial) -> None; see spaces/losses.py")
     return Space(stem, module.suggest, known_good, None)

@@ -27,6 +27,8 @@ PAUSE_SECONDS = 30.0
 EXPERIMENT = "vpr-search"
 STATUS = {"completed": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 Call = Callable[[], object]
+TrialKey = tuple[int, int | None]
+"""Trial and, for a finalist that is trained again, seed."""
 
 
 def default_address(storage: Path) -> str:
@@ -46,7 +48,7 @@ class Tracker:
         self.waiting: deque[Call] = deque()
         self.failures, self.failed_at = 0, -math.inf
         self.last_failure = ""
-        self.runs: dict[int, str] = {}
+        self.runs: dict[TrialKey, str] = {}
         try:
             self.client = MlflowClient(address)
             self.experiment = self._experiment(artifacts)
@@ -57,29 +59,31 @@ class Tracker:
                 f"--tracking-uri {address} cannot be used ({reason}); start the server or mend it"
             ) from None
 
-    def start(self, number: int, varied: Mapping[str, Any], leaves: Mapping[str, Any]) -> None:
-        """Open the trial's run with all its leaves as parameters; what the space varied names it."""
+    def start(self, key: TrialKey, varied: str, leaves: Mapping[str, Any]) -> None:
+        """Open the run with all leaves as parameters; what varied names it. A finalist's seed is nested in its trial."""
+        number, seed = key
         params = {name: to_text(name, value) for name, value in leaves.items()}
-        tags = {"search_id": self.search_id, "trial_id": str(number), MLFLOW_PARENT_RUN_ID: self.parent}
-        name = f"trial {number:02d} " + " ".join(to_text(leaf, value) for leaf, value in varied.items())
+        title = f"trial {number:02d}" if seed is None else f"trial {number:02d} seed {seed}"
+        tags = {"search_id": self.search_id, "trial_id": str(number) if seed is None else f"{number}-seed-{seed}"}
 
         def open_run() -> None:
-            self.runs[number] = self._run(name[:200], tags, params)
+            parent = self.parent if seed is None else self.runs[number, None]
+            self.runs[key] = self._run(f"{title} {varied}"[:200], {**tags, MLFLOW_PARENT_RUN_ID: parent}, params)
 
         self._later(open_run)
 
-    def epoch(self, number: int, metrics: Mapping[str, float], best: Mapping[str, float]) -> None:
+    def epoch(self, key: TrialKey, metrics: Mapping[str, float], best: Mapping[str, float]) -> None:
         """One `log_batch` with an epoch's metrics and the best so far."""
         values = {**metrics, "best/val_recall_at_1": best["val/recall_at_1"], "best/epoch": best["epoch"]}
         now, step = int(time.time() * 1000), int(values.pop("epoch"))
         batch = [Metric(name, value, now, step) for name, value in values.items()]
-        self._later(lambda: self.client.log_batch(self.runs[number], metrics=batch))
+        self._later(lambda: self.client.log_batch(self.runs[key], metrics=batch))
 
-    def end(self, number: int, state: str, reason: str) -> None:
+    def end(self, key: TrialKey, state: str, reason: str) -> None:
         """Close the trial's run with its state and reason."""
         tags = [RunTag("state", state), RunTag("stop_reason", reason)]
-        self._later(lambda: self.client.log_batch(self.runs[number], tags=tags))
-        self._later(lambda: self.client.set_terminated(self.runs[number], STATUS[state]))
+        self._later(lambda: self.client.log_batch(self.runs[key], tags=tags))
+        self._later(lambda: self.client.set_terminated(self.runs[key], STATUS[state]))
 
     def finish(self, summary_file: Path, metrics: Mapping[str, float], status: str) -> None:
         """Close the parent run with the search's figures and its summary."""

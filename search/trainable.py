@@ -27,7 +27,7 @@ def run_trial(
 ) -> None:
     """Train what was suggested and report every epoch with its checkpoint.
 
-    suggestion: `{"trial": number, "leaves": {leaf: value}}`; folders: train and val, and no test set; None is MiniCity,
+    suggestion: `{"trial": number, "leaves": {leaf: value}, "seed": of a finalist trained again}`; folders: train and val, and no test set; None is MiniCity,
     which every node writes for itself; budget_gb: of the node's disk for decoded images.
     """
     import torch  # on the worker only: the driver needs neither it nor its memory
@@ -38,7 +38,7 @@ def run_trial(
 
     config = from_leaves(suggestion["leaves"], base)
     torch.set_num_threads(cpus)
-    found = folders or find_sets(minicity_folder())
+    found = folders or _minicity()
     checkpoint = tune.get_checkpoint()
     data = _opened(found.train, found.val, config.data, budget_gb)
     trainer = Trainer(config, data, pick_device(device), is_resumed=checkpoint is not None)
@@ -53,6 +53,12 @@ def run_trial(
             times = {"first_step_at": trainer.first_step_at, "reported_at": time.time()}
             report = {**result.metrics(), **times, "best_epoch": best_epoch}
             tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def _minicity() -> Folders:
+    """Of this node, written first if it is not there; without its test sets, which a trial must not see."""
+    found = find_sets(minicity_folder())
+    return Folders(found.train, found.val)
 
 
 @cache

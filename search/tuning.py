@@ -1,38 +1,47 @@
-"""Ray Tune's part: the trials of a plan, on the slots there are."""
+"""Ray Tune's part: the trials of a plan and the confirmation of the best, on the slots there are."""
 
 import logging
+import math
+import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ray import tune
+from rich.console import Console
 
 from search.bridge import OptunaBridge
 from search.cluster import Slots
-from search.early_stopping import asha
-from search.history import INTERRUPTED, OUT_OF_TIME, History
+from search.confirmation import Confirming
+from search.early_stopping import EarlyStopping
+from search.history import INTERRUPTED, History
 from search.plan import Plan
+from search.tracking import Tracker
 from search.trainable import CHECKPOINT, run_trial
 from vpr.datasets import Folders
 
 
-def run_trials(plan: Plan, slots: Slots, history: History, seed: int, time_budget_s: float | None) -> None:
-    """Run the trials to their end, and record them in `history`. A failed trial does not end the search."""
+def run_trials(plan: Plan, slots: Slots, tracker: Tracker, console: Console) -> History:
+    """Run the trials to their end and the best again; returns what happened. A failed trial does not end the search."""
     folders = None if plan.preset else Folders(plan.folders.train, plan.folders.val)
     trainable = partial(
         run_trial, base=plan.base, folders=folders, budget_gb=plan.cache_budget, cpus=slots.cpus, device=slots.device
     )
-    bridge = OptunaBridge(plan.space, plan.folder / "study.journal", plan.name, plan.base, plan.pinned, seed)
+    deadline = math.inf if plan.time_budget_s is None else time.monotonic() + plan.time_budget_s
+    early_stopping = EarlyStopping(plan.early_stopping, plan.epochs, deadline)
+    confirmations = plan.confirm * len(plan.confirm_seeds)
+    history = History(plan.base, tracker, console, plan.trials, confirmations, early_stopping.reasons)
+    bridge = OptunaBridge(plan.space, plan.folder / "study.journal", plan.name, plan.base, plan.pinned, plan.seed)
     tuner = tune.Tuner(
         tune.with_resources(trainable, slots.resources),
         tune_config=tune.TuneConfig(
-            search_alg=bridge,
-            scheduler=None if plan.space.fixed_trials else asha(plan.epochs),
-            num_samples=plan.trials,
+            search_alg=Confirming(bridge, history, plan.trials, plan.confirm, plan.confirm_seeds, deadline),
+            scheduler=early_stopping,
+            num_samples=plan.trials + confirmations,
             max_concurrent_trials=slots.count,  # without it OptunaSearch keeps one trial waiting at a time
-            time_budget_s=time_budget_s,
             reuse_actors=True,
-            trial_name_creator=lambda trial: f"trial-{trial.config['trial']:04d}",
-            trial_dirname_creator=lambda trial: f"trial-{trial.config['trial']:04d}",
+            trial_name_creator=_folder,
+            trial_dirname_creator=_folder,
         ),
         run_config=tune.RunConfig(
             name="trials",
@@ -48,9 +57,16 @@ def run_trials(plan: Plan, slots: Slots, history: History, seed: int, time_budge
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     results = tuner.fit()
     bridge.finish()
-    history.finish(OUT_OF_TIME if time_budget_s else INTERRUPTED)
+    history.finish(INTERRUPTED)
     for number in range(len(results)):
         result = results[number]
         checkpoint = result.get_best_checkpoint("best_epoch", "max") if result.checkpoint else None
         if result.config and checkpoint:
-            history.records[result.config["trial"]].checkpoint = Path(checkpoint.path) / CHECKPOINT
+            key = result.config["trial"], result.config["seed"]
+            history.records[key].checkpoint = Path(checkpoint.path) / CHECKPOINT
+    return history
+
+
+def _folder(trial: Any) -> str:
+    number, seed = trial.config["trial"], trial.config["seed"]
+    return f"trial-{number:04d}" + ("" if seed is None else f"-seed-{seed}")

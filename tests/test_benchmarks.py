@@ -33,7 +33,7 @@ def test_the_file_says_what_held(tmp_path):
 
 def test_the_rows_of_a_search():
     trials = [trial("w1", 10, 70, 58.0), trial("w1", 70.4, 130, 57.0), trial("w2", 11, 20, 8.0)]
-    summary = {"trials": trials, "wall_seconds": 140.0, "ray_seconds": 5.0, "slots": 2}
+    summary = {"trials": trials, "finalists": [], "wall_seconds": 140.0, "ray_seconds": 5.0, "slots": 2}
     share, minute, gap = rows_of(summary)
     assert share.value == pytest.approx(123 / 270) and minute.value == pytest.approx(57 / 60)
     assert gap.value == pytest.approx(0.4) and gap.holds
@@ -41,11 +41,13 @@ def test_the_rows_of_a_search():
 
 def test_a_search_without_a_second_trial_is_not_a_measurement():
     with pytest.raises(RuntimeError, match="nothing to measure"):
-        rows_of({"trials": [trial("w1", 1, 2, 1.0)], "wall_seconds": 9.0, "ray_seconds": 1.0, "slots": 1})
+        rows_of(
+            {"finalists": [], "trials": [trial("w1", 1, 2, 1.0)], "wall_seconds": 9.0, "ray_seconds": 1.0, "slots": 1}
+        )
 
 
 def test_trials_that_are_too_short_or_failed_are_told():
     failed = {**trial("", 0, 0, 0.0), "first_step_at": None, "reported_at": None}
     trials = [failed, failed, trial("w1", 1, 3, 1.0), trial("w1", 3.2, 9, 5.0)]
     with pytest.raises(RuntimeError, match="no second trial of a worker lasted 50 s"):
-        rows_of({"trials": trials, "wall_seconds": 9.0, "ray_seconds": 1.0, "slots": 1})
+        rows_of({"finalists": [], "trials": trials, "wall_seconds": 9.0, "ray_seconds": 1.0, "slots": 1})

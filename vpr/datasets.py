@@ -85,7 +85,7 @@ def read_places(folder: Path, images_per_place: int, skip_small: bool = False) -
     Raises DataError for an empty folder, a name without a place, and a place with fewer than `images_per_place` images
     (left out instead with `skip_small`).
     """
-    pairs = _gsv_cities_images(folder) if _is_gsv_cities(folder) else _gsv_xs_images(folder)
+    pairs = _train_pairs(folder)
     sizes = Counter(place for place, _ in pairs)
     small = [place for place, size in sizes.items() if size < images_per_place]
     if small and not skip_small:
@@ -101,6 +101,11 @@ def read_places(folder: Path, images_per_place: int, skip_small: bool = False) -
     # All images, so that trials that leave out other places share one store.
     labels = np.array([numbers.get(place, -1) for place, _ in pairs], dtype=np.int64)
     return Places(set_name(folder), [path for _, path in pairs], labels)
+
+
+def train_images(folder: Path) -> list[Path]:
+    """All training images, of GSV-XS or full GSV-Cities."""
+    return [path for _, path in _train_pairs(folder)]
 
 
 def read_retrieval_set(folder: Path) -> RetrievalSet:
@@ -153,6 +158,10 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 def _positions(paths: list[Path]) -> np.ndarray:
     return np.array([position(path) for path in paths], dtype=np.float64)
+
+
+def _train_pairs(folder: Path) -> list[tuple[str, Path]]:
+    return _gsv_cities_images(folder) if _is_gsv_cities(folder) else _gsv_xs_images(folder)
 
 
 def _gsv_xs_images(folder: Path) -> list[tuple[str, Path]]:

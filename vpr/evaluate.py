@@ -17,7 +17,7 @@ from vpr.errors import DataError, TrainingError
 from vpr.images import Images
 from vpr.loading import load
 from vpr.precision import autocast, pick_device
-from vpr.recall import recalls
+from vpr.recall import answers, recalls
 
 CPU_BATCH = 64
 """Images that a CPU describes at once; it gains nothing from more."""
@@ -63,9 +63,14 @@ def vectors(
 
 def evaluate(model: nn.Module, retrieval: Retrieval, precision: str, device: torch.device) -> dict[int, float]:
     """recall@1, 5, 10 and 20 in per cent over all queries, by N."""
+    return recalls(answer(model, retrieval, precision, device))
+
+
+def answer(model: nn.Module, retrieval: Retrieval, precision: str, device: torch.device) -> np.ndarray:
+    """(Q,) place of each query's first right answer, counted from 0 (`vpr.recall.answers`)."""
     database = describe(model, retrieval.database, precision, device)
     queries = describe(model, retrieval.queries, precision, device)
-    return recalls(database, queries, retrieval.positives)
+    return answers(database, queries, retrieval.positives)
 
 
 @dataclass(frozen=True)

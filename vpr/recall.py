@@ -57,9 +57,13 @@ def recall_at(first: np.ndarray, n: int) -> float:
     return 100.0 * int((first < n).sum()) / len(first)
 
 
-def recalls(database: np.ndarray, queries: np.ndarray, positives: Sequence[np.ndarray]) -> dict[int, float]:
-    """recall@1, 5, 10 and 20 in per cent, by N."""
-    first = first_hits(rank(database, queries, max(NS)), positives)
+def answers(database: np.ndarray, queries: np.ndarray, positives: Sequence[np.ndarray]) -> np.ndarray:
+    """(Q,) place of each query's first right answer, as far as a reported recall@N looks (`first_hits`)."""
+    return first_hits(rank(database, queries, max(NS)), positives)
+
+
+def recalls(first: np.ndarray) -> dict[int, float]:
+    """recall@1, 5, 10 and 20 in per cent, by N, from `answers`."""
     return {n: recall_at(first, n) for n in NS}
 
 

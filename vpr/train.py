@@ -155,6 +155,8 @@ class TrainSettings:
     """Go on from last.pt of that folder."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    threads: int | None = None
+    """Threads of a CPU; torch's own choice if not given. Another number gives other last digits."""
     cache_budget: float | None = None
     """GB of disk for decoded images, above which they are packed as files; most of what is free."""
 
@@ -163,6 +165,10 @@ def main(settings: TrainSettings) -> int:
     preset = PRESET if settings.data is None else {}
     config = from_leaves({**preset, **parse_assignments(settings.set)})
     device = pick_device(settings.device)
+    if settings.threads is not None:
+        if settings.threads < 1:
+            raise ConfigError(f"--threads {settings.threads} must be 1 or more")
+        torch.set_num_threads(settings.threads)
     if (settings.out / "last.pt").exists() and not settings.resume:
         raise ConfigError(f"{settings.out} holds a training already; give --resume to go on, or another --out")
     if settings.out.exists() and not settings.out.is_dir():

@@ -15,7 +15,7 @@ from vpr.evaluate import CPU_BATCH, describe
 from vpr.leaves import from_leaves
 from vpr.loading import load
 from vpr.precision import autocast
-from vpr.recall import NS, first_hits, recalls
+from vpr.recall import NS, answers, first_hits, recalls
 from vpr.train import Trainer
 
 CPU = torch.device("cpu")
@@ -109,8 +109,10 @@ def recall_rows() -> list[Row]:
         index.add(database)
         return count_in_python(index.search(queries, max(NS))[1])
 
-    assert public() == recalls(database, queries, positives)
-    theirs, ours = in_turns(lambda: seconds(public), lambda: seconds(lambda: recalls(database, queries, positives)), 3)
+    assert public() == recalls(answers(database, queries, positives))
+    theirs, ours = in_turns(
+        lambda: seconds(public), lambda: seconds(lambda: recalls(answers(database, queries, positives))), 3
+    )
     loop, count = in_turns(
         lambda: seconds(lambda: count_in_python(ranked)), lambda: seconds(lambda: first_hits(ranked, positives)), 9
     )

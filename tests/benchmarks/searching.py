@@ -27,10 +27,12 @@ def search_rows() -> list[Row]:
 
 
 def rows_of(summary: dict[str, Any]) -> list[Row]:
-    compute = sum(trial["compute_seconds"] for trial in summary["trials"])
+    again = [run for finalist in summary["finalists"] for run in finalist["seeds"] if run["seed"] is not None]
+    trainings = summary["trials"] + again
+    compute = sum(training["compute_seconds"] for training in trainings)
     wall, slots = summary["wall_seconds"] - summary["ray_seconds"], summary["slots"]
     gaps, long_compute, long_slot, count = [], 0.0, 0.0, 0
-    reported = [trial for trial in summary["trials"] if trial["reported_at"] is not None]
+    reported = [training for training in trainings if training["reported_at"] is not None]
     for worker in {trial["worker"] for trial in reported}:
         own = sorted((t for t in reported if t["worker"] == worker), key=lambda trial: trial["first_step_at"])
         for before, after in pairwise(own):

@@ -1,10 +1,15 @@
 """A whole small search with real Ray, Optuna and MLflow, and what it leaves behind."""
 
+import hashlib
 import json
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -13,16 +18,29 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import vpr
+from search.ledger import read_ledger
 from vpr.data import open_retrieval
 from vpr.datasets import find_sets
 from vpr.evaluate import evaluate
 from vpr.export import load_export
+from vpr.results import best_key
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = [
     *("--set=model/weights=none", "--set=model/dim=32", "--set=data/image_size=32x56"),
     *("--set=data/places_per_batch=8", "--set=data/augment=light"),
 ]
+WATCH = """
+import os, sys
+def hook(event, arguments):
+    if event in ("open", "os.listdir", "os.scandir") and arguments and isinstance(arguments[0], (str, bytes, os.PathLike)):
+        path = os.path.abspath(os.fsdecode(arguments[0]))
+        if path.startswith(os.environ["VPR_WATCHED"]):
+            with open(os.environ["VPR_WATCH_LOG"], "a") as log:
+                log.write(f"{os.getpid()} {path}\\n")
+sys.addaudithook(hook)
+"""
+"""Of every Python process of a search: which of them opens or lists what."""
 FAILING = '''
 """One trial whose loss explodes, one that trains."""
 KNOWN_GOOD = [{"optimizer/lr": 1e30}, {"optimizer/lr": 0.01}]
@@ -33,34 +51,40 @@ def suggest(trial):
 '''
 
 
-def run(script, *flags):
+def run(script, *flags, environment=None):
     return subprocess.run(
-        [sys.executable, f"search/{script}.py", *flags], cwd=ROOT, capture_output=True, text=True, timeout=400
+        [sys.executable, f"search/{script}.py", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, **(environment or {})},
     )
 
 
 @pytest.fixture(scope="module")
 def finished(city, tmp_path_factory):
-    """The printed end of a search of five trials, and its folder."""
+    """The printed end of a search of five trials with two finalists, its folder, and who touched a test set."""
     storage = tmp_path_factory.mktemp("results")
+    watch = tmp_path_factory.mktemp("watch")
+    (watch / "sitecustomize.py").write_text(WATCH)
+    # `sf_xs/test` and `tokyo_xs/test` of another folder than the rest, so that one prefix names the test sets.
+    tests = watch / "tests"
+    shutil.copytree(city / "sf_xs/test", tests / "sf_xs/test")
+    shutil.copytree(city / "tokyo_xs/test", tests / "tokyo_xs/test")
+    log = watch / "log"
+    log.touch()
     done = run(
         "run",
-        "--space",
-        "losses",
-        "--data",
-        str(city),
-        "--trials",
-        "5",
-        "--epochs",
-        "2",
-        "--name",
-        "first",
-        "--storage",
-        str(storage),
+        *("--space", "losses", "--data", str(city), "--trials", "5", "--epochs", "2", "--name", "first"),
+        *("--test", f"sf_xs/test={tests / 'sf_xs/test'}", "--test", f"tokyo_xs/test={tests / 'tokyo_xs/test'}"),
+        *("--confirm", "2", "--confirm-seeds", "2", "--storage", str(storage)),
         *SETTINGS,
+        environment={"PYTHONPATH": str(watch), "VPR_WATCHED": str(tests), "VPR_WATCH_LOG": str(log)},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout, storage / "first"
+    touched = [line.split(" ", 1) for line in log.read_text().splitlines()]
+    return done.stdout, storage / "first", {(int(pid), path) for pid, path in touched}
 
 
 @pytest.fixture(scope="module")
@@ -94,28 +118,87 @@ def test_the_summary_is_what_the_design_says(summary):
     assert sorted(entry["id"] for entry in summary["trials"]) == list(range(5))
     assert {entry["state"] for entry in summary["trials"]} <= {"completed", "pruned"}
     recalls = [entry["best"]["val/recall_at_1"] for entry in summary["trials"]]
-    assert recalls == sorted(recalls, reverse=True) and summary["best"]["trial"] == summary["trials"][0]["id"]
+    assert recalls == sorted(recalls, reverse=True)
     assert 0 < summary["seconds_to_first_step"] < summary["wall_seconds"]
     assert set(summary["test"]) == {"sf_xs/test", "tokyo_xs/test"}
 
 
 def test_what_is_printed(finished, summary):
-    printed, folder = finished
+    printed, folder, _ = finished
     assert f"export    {folder}/export" in printed and "mlflow ui --backend-store-uri sqlite:////" in printed
     assert "-m vpr.evaluate" in printed and "R@1" in printed and "what varied" in printed
+    assert "finalists, each again with 2 seeds" in printed and "the best single run was trial" in printed
+    assert "rank correlation with the end" in printed and "test-ledger.jsonl" in printed
     assert "\x1b[" not in printed
 
 
-def test_the_export_has_the_trials_recall_to_the_last_digit(finished, summary, city):
+def test_the_export_is_the_best_seed_of_the_best_mean(finished, summary, city):
+    means = [np.mean([run["best"]["val/recall_at_1"] for run in one["seeds"]]) for one in summary["finalists"]]
+    assert (
+        means == sorted(means, reverse=True) == pytest.approx([one["mean"] for one in summary["finalists"]], abs=0.01)
+    )
+    best = max(summary["finalists"][0]["seeds"], key=lambda run: best_key(run["best"]))
+    assert summary["best"] == {
+        "trial": summary["finalists"][0]["trial"],
+        "seed": best["seed"],
+        "export": str(finished[1] / "export"),
+    }
     _, config = load_export(finished[1] / "export")
     model = vpr.load(finished[1] / "export")
     torch.set_num_threads(1)
     found = evaluate(model, open_retrieval(find_sets(city).val, config.data), "auto", torch.device("cpu"))
-    assert found == {n: summary["trials"][0]["best"][f"val/recall_at_{n}"] for n in (1, 5, 10, 20)}
+    assert (
+        found == {n: best["best"][f"val/recall_at_{n}"] for n in (1, 5, 10, 20)}
+        and config.training.seed == best["seed"]
+    )
+
+
+def test_the_finalists_are_weighed(summary):
+    assert len(summary["finalists"]) == 2 and [len(one["seeds"]) for one in summary["finalists"]] == [2, 2]
+    for one in summary["finalists"]:
+        assert {run["seed"] for run in one["seeds"]} == {1, 2}
+        assert one["interval"][0] <= one["mean"] <= one["interval"][1] and set(one["test"]) == set(summary["test"])
+    assert sum(one["probability_best"] for one in summary["finalists"]) == pytest.approx(1, abs=0.01)
+    assert summary["tie_group"][0] == summary["finalists"][0]["trial"]
+
+
+def test_no_trial_touches_a_test_set(finished, summary):
+    """The watch sees the driver list the sets before, and measuring processes read them after, and no trial's worker."""
+    touched = finished[2]
+    runs = summary["trials"] + [run for one in summary["finalists"] for run in one["seeds"]]
+    trials = {int(run["worker"].split(":")[1]) for run in runs}
+    assert len({path for _, path in touched if path.endswith(".jpg")}) > 20, "the watch sees nothing"
+    assert len({pid for pid, _ in touched}) >= 2, "the watch sees the driver alone"
+    assert not trials & {pid for pid, _ in touched}
+
+
+def test_every_look_is_in_the_ledger(finished, summary):
+    looks = read_ledger(finished[1].parent / "test-ledger.jsonl")
+    runs = {(one["trial"], run["seed"]): run for one in summary["finalists"] for run in one["seeds"]}
+    assert {(look["trial"], look["seed"], look["set"]) for look in looks} == {
+        (*key, name) for key in runs for name in ("sf_xs/test", "tokyo_xs/test")
+    }
+    for look in looks:
+        file = finished[1] / runs[look["trial"], look["seed"]]["checkpoint"]
+        assert look["checkpoint"] == hashlib.sha256(file.read_bytes()).hexdigest() and look["search"] == "first"
+    assert summary["ledger"]["looks"] == {name: {"this_search": 4, "all": 4} for name in summary["test"]}
+
+
+def test_the_printed_command_trains_the_same_numbers(summary, tmp_path):
+    entry = next(entry for entry in summary["trials"] if entry["state"] == "completed")
+    command = shlex.split(entry["train"])
+    done = subprocess.run(
+        [sys.executable, *command[1:], "--out", str(tmp_path / "again")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    best = entry["best"]
+    recalls = "  ".join(f"recall@{n} {best[f'val/recall_at_{n}']:.1f}" for n in (1, 5, 10, 20))
+    line = next(line for line in done.stdout.splitlines() if line.startswith(f"epoch {best['epoch']} "))
+    assert recalls in line
 
 
 def test_export_of_any_trial(finished, tmp_path):
-    _, folder = finished
+    _, folder, _ = finished
     done = run("export", "first", "--to", str(tmp_path / "out"), "--storage", str(folder.parent), "--trial", "1")
     assert done.returncode == 0, done.stderr
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"model.safetensors", "config.json", "metrics.json"}
@@ -126,7 +209,7 @@ def test_export_of_any_trial(finished, tmp_path):
 
 
 def test_optuna_and_mlflow_know_the_same_trials(finished, summary):
-    _, folder = finished
+    _, folder, _ = finished
     study = optuna.load_study(
         study_name="first", storage=JournalStorage(JournalFileBackend(str(folder / "study.journal")))
     )
@@ -134,7 +217,11 @@ def test_optuna_and_mlflow_know_the_same_trials(finished, summary):
     client = MlflowClient(f"sqlite:///{folder.parent}/mlflow.db")
     experiment = client.get_experiment_by_name("vpr-search")
     runs = {run.data.tags["trial_id"]: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) == {"search", *map(str, range(5))}
+    again = {f"{one['trial']}-seed-{run['seed']}": one["trial"] for one in summary["finalists"] for run in one["seeds"]}
+    assert set(runs) == {"search", *map(str, range(5)), *again}
+    for name, number in again.items():
+        assert runs[name].data.tags["mlflow.parentRunId"] == runs[str(number)].info.run_id
+        assert runs[name].data.params["training/seed"] == name[-1] and runs[name].data.tags["state"] == "completed"
     for entry in summary["trials"]:
         trial, record = study.trials[entry["id"]], runs[str(entry["id"])]
         assert trial.params == entry["params"] and trial.state.name == states[entry["state"]]
@@ -151,6 +238,7 @@ def test_optuna_and_mlflow_know_the_same_trials(finished, summary):
         assert (
             record.data.params["loss/name"] == entry["params"]["loss/name"]
             and record.data.tags["state"] == entry["state"]
+            and record.data.tags["stop_reason"] == entry["stop_reason"]
         )
         assert record.data.tags["mlflow.parentRunId"] == runs["search"].info.run_id
 
@@ -182,7 +270,7 @@ def test_a_failed_trial_is_told_and_the_search_goes_on(city, tmp_path):
 
 
 def test_a_search_without_any_success_ends_with_1(city, tmp_path):
-    flags = ["--set=optimizer/lr=1e30", "--trials", "1", "--epochs", "1", "--name", "none", "--storage", str(tmp_path)]
+    flags = ["--set=optimizer/lr=1e30", "--trials=1", "--epochs=1", "--name", "none", "--storage", str(tmp_path)]
     done = run("run", "--data", str(city), *flags, *SETTINGS)
     assert done.returncode == 1 and "no trial succeeded" in done.stdout, done.stdout + done.stderr
     summary = json.loads((tmp_path / "none/summary.json").read_text())

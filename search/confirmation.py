@@ -1,0 +1,62 @@
+"""After the search's own trials: the best configurations again, in full, with other seeds."""
+
+import time
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from search.bridge import METRIC, OptunaBridge
+from search.history import History, TrialRecord
+
+
+class Confirming(Searcher):
+    """Suggests what Optuna does, and after that the K best configurations with S seeds each.
+
+    A configuration is trained again as soon as it is certain to be a finalist: of those ranked, the first K less the
+    number of trials that still run, each of which can pass it. So the slots that the last trials leave empty are used.
+    """
+
+    def __init__(
+        self, bridge: OptunaBridge, history: History, trials: int, confirm: int, seeds: list[int], deadline: float
+    ) -> None:
+        """deadline: `time.monotonic` after which no new configuration is tried."""
+        super().__init__(metric=METRIC, mode="max")
+        self.bridge, self.history = bridge, history
+        self.trials, self.confirm, self.seeds, self.deadline = trials, confirm, seeds, deadline
+        self.running: set[str] = set()
+        """Ray's ids of the search's own trials that have not ended."""
+        self.confirmed: set[tuple[int, int]] = set()
+        """Trial and seed of what has been started again."""
+
+    def suggest(self, trial_id: str) -> Any:
+        if len(self.bridge.trials) < self.trials and time.monotonic() < self.deadline:
+            self.running.add(trial_id)
+            return {**self.bridge.suggest(trial_id), "seed": None}
+        for record in self._certain():
+            for seed in self.seeds:
+                if (record.number, seed) not in self.confirmed:
+                    self.confirmed.add((record.number, seed))
+                    return {"trial": record.number, "leaves": {**record.leaves, "training/seed": seed}, "seed": seed}
+        return None if self.running else Searcher.FINISHED
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if trial_id in self.running:
+            self.bridge.on_trial_result(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if trial_id in self.running:
+            self.running.remove(trial_id)
+            self.bridge.on_trial_complete(trial_id, result, error)
+
+    def save(self, checkpoint_path: str) -> None:
+        self.bridge.save(checkpoint_path)
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a search does not use Ray's own restoring."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def _certain(self) -> list[TrialRecord]:
+        ended = [record for record in self.history.ranked() if record.state in ("completed", "pruned")]
+        return ended[: max(self.confirm - len(self.running), 0)]

@@ -1,0 +1,144 @@
+"""What a search prints at its end: the ranked trials, the finalists, what mattered, and what to type next."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from search.certainty import Certainty
+from search.history import what_varied
+from search.importance import MINIMUM_TRIALS
+from search.plan import overlap_lines
+from search.study import compare, print_study
+from search.summary import RECALLS, Outcome
+
+SHOWN_LEAVES = 5
+
+
+def print_end(console: Console, outcome: Outcome, tracking: str) -> None:
+    """All of it, the answer last."""
+    print_trials(console, outcome)
+    print_early_stopping(console, outcome)
+    for importance in outcome.importances:
+        largest = list(importance.shares.items())[:SHOWN_LEAVES]
+        shares = "  ".join(f"{leaf} {100 * share:.0f} %" for leaf, share in largest)
+        _line(console, "mattered", f"{shares}  ({importance.of}: {importance.trials})")
+    if not outcome.importances:
+        _line(console, "mattered", f"not known from {len(outcome.trials)} trials; {MINIMUM_TRIALS} are needed")
+    print_study(console, outcome.plan.space.tables, compare(outcome.plan.space.tables, outcome.history, outcome.finals))
+    print_finalists(console, outcome)
+    for line in overlap_lines(outcome.plan.overlap):
+        console.print(line, soft_wrap=True)
+    print_next_steps(console, outcome, tracking)
+
+
+def print_trials(console: Console, outcome: Outcome) -> None:
+    """The ranked trials: what varied, best recalls (per cent), epochs, state."""
+    title = f"{outcome.plan.name}: {len(outcome.trials)} trials, best val recall@1 first"
+    table = Table(title=title, title_justify="left")
+    table.add_column("trial", justify="right")
+    table.add_column("what varied", overflow="fold")
+    for heading in ("R@1", "R@5", "R@10", "epochs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for record in outcome.trials:
+        recalls = [f"{record.best[name]:.1f}" if record.best else "-" for name in RECALLS[:3]]
+        state = record.state if record.state != "failed" else f"failed: {record.stop_reason[:40]}"
+        table.add_row(str(record.number), what_varied(record.leaves), *recalls, str(len(record.epochs)), state)
+    console.print(table)
+
+
+def print_early_stopping(console: Console, outcome: Outcome) -> None:
+    """What stopping saved, and how well each rung foretold the end."""
+    if outcome.plan.early_stopping == "none":
+        return
+    saved = f"{outcome.saved_seconds:.0f} trial seconds, {100 * outcome.saved_share:.0f} % of full trainings"
+    _line(console, "saved", f"{saved}, by {outcome.plan.early_stopping}")
+    for rung in outcome.rungs:
+        known = "not known" if rung.rank_correlation is None else f"{rung.rank_correlation:.2f}"
+        stops = f"{rung.stopped} of {rung.reached} stopped"
+        _line(
+            console,
+            "rung",
+            f"epoch {rung.epoch}: {stops}; rank correlation with the end {known} ({rung.completed} full trials)",
+        )
+
+
+def print_finalists(console: Console, outcome: Outcome) -> None:
+    """The finalists with their certainty, who is tied, and what picking the best single trial would have said."""
+    finals = outcome.finals
+    if finals.best is None or finals.val is None:
+        return
+    is_confirmed = finals.best.best_run.seed is not None
+    seeds = len(finals.best.runs)
+    again = f"each again with {seeds} seeds" if is_confirmed else "one seed, not trained again"
+    table = Table(title=f"finalists, {again}: recall@1 with 95 % intervals", title_justify="left")
+    table.add_column("trial", justify="right")
+    table.add_column("what varied", overflow="fold")
+    for heading in ("search", "mean", "sd", "95 %", "best", *finals.tests):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for place, finalist in enumerate(finals.finalists):
+        record = finalist.record
+        spread = f"{finals.val.spreads[place]:.1f}" if seeds > 1 else "-"
+        table.add_row(
+            str(record.number) + (" =" if finals.val.is_tied[place] and len(finals.finalists) > 1 else ""),
+            what_varied(record.leaves),
+            f"{record.best['val/recall_at_1']:.1f}" if record.best else "-",
+            f"{finals.val.means[place]:.1f}",
+            spread,
+            _interval(finals.val, place),
+            f"{100 * finals.val.probability_best[place]:.0f} %",
+            *(f"{test.means[place]:.1f} {_interval(test, place)}" for test in finals.tests.values()),
+        )
+    console.print(table)
+    if is_confirmed:
+        _print_answer(console, outcome, finals.val)
+
+
+def _print_answer(console: Console, outcome: Outcome, val: Certainty) -> None:
+    finals = outcome.finals
+    numbers = [finalist.record.number for finalist in finals.finalists]
+    tied = [number for number, tie in zip(numbers, val.is_tied, strict=True) if tie]
+    if len(tied) > 1:
+        others = " and ".join(map(str, tied))
+        _line(console, "answer", f"trials {others} (=) cannot be told apart; trial {numbers[0]} has the best mean")
+    else:
+        _line(console, "answer", f"trial {numbers[0]} is the best of the finalists")
+    single = outcome.trials[0]
+    if single.number in numbers and single.best:
+        place = numbers.index(single.number)
+        found = f"{single.best['val/recall_at_1']:.1f}; with other seeds it has {val.means[place]:.1f} {_interval(val, place)}"
+        choice = "the same trial" if place == 0 else f"trial {numbers[0]} is taken instead"
+        _line(console, "single", f"the best single run was trial {single.number} with {found}: {choice}")
+
+
+def print_next_steps(console: Console, outcome: Outcome, tracking: str) -> None:
+    """Test recalls of the export, the looks that they cost, where all is, and the commands to look further."""
+    if outcome.winner is None:
+        console.print("no trial succeeded; the table says why")
+        return
+    looks = outcome.looks()
+    for name, recalls in outcome.test().items():
+        figures = "  ".join(f"R@{metric.rsplit('_', 1)[1]} {value:.1f}" for metric, value in recalls.items())
+        count = f"looked at {looks[name]['all']} times, {looks[name]['this_search']} of them now: {outcome.ledger.name}"
+        _line(console, "test", f"{name}  {figures}  ({count})")
+    export = outcome.finals.export
+    mlflow = shlex.join([str(Path(sys.executable).with_name("mlflow")), "ui", "--backend-store-uri", tracking])
+    folders = outcome.plan.folders
+    measured = next(iter(folders.tests.values()), folders.val)
+    evaluate = [sys.executable, "-m", "vpr.evaluate", str(export), "--data", str(measured.parents[1])]
+    _line(console, "export", str(export))
+    _line(console, "summary", str(outcome.plan.folder / "summary.json"))
+    _line(console, "look", mlflow)
+    _line(console, "measure", shlex.join([*evaluate, "--split", "/".join(measured.parts[-2:])]))
+
+
+def _interval(certainty: Certainty, place: int) -> str:
+    low, high = certainty.intervals[place]
+    return f"[{low:.1f}, {high:.1f}]"
+
+
+def _line(console: Console, label: str, text: str) -> None:
+    console.print(f"{label:<9} {text}", soft_wrap=True, markup=False)

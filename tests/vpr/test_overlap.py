@@ -1,0 +1,82 @@
+"""Sets that share pictures or places."""
+
+import shutil
+
+import pytest
+
+from vpr.datasets import Folders
+from vpr.overlap import find_overlap
+
+TRAIN, VAL, TEST = "train/a", "val/database", "test/queries"
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """A function that writes an empty picture of that position into a set, and the folders."""
+
+    def add(folder, east, north, zone="30@T", place="7", content=None):
+        file = tmp_path / folder / f"@{east:.2f}@{north:.2f}@{zone}@@@@@@@@@@{place}@.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content if content is not None else str(file).encode())
+        return file
+
+    for number, folder in enumerate((TRAIN, "val/database", "val/queries", "test/database", "test/queries")):
+        add(folder, 1e5 + 1e4 * number, 1e6)
+    return add, Folders(tmp_path / "train", tmp_path / "val", {"sf_xs/test": tmp_path / "test"})
+
+
+def test_sets_apart_are_clean(sets):
+    overlap = find_overlap(sets[1], 25.0)
+    assert overlap.is_clean and overlap.near_val == {"sf_xs/test": 0} and not overlap.train_without_position
+
+
+def test_the_same_picture_in_two_sets_is_named(sets):
+    add, folders = sets
+    copy = add(TEST, 5e5, 5e6)
+    shutil.copy(next((folders.train / "a").iterdir()), copy)
+    overlap = find_overlap(folders, 25.0)
+    assert not overlap.is_clean and overlap.same_pictures[0][1] == copy and str(copy) in overlap.describe()
+
+
+def test_two_pictures_of_one_set_may_be_the_same(sets):
+    add, folders = sets
+    add(VAL, 5e5, 5e6, content=b"x"), add(VAL, 5e5, 6e6, content=b"x")
+    assert find_overlap(folders, 25.0).is_clean
+
+
+def test_a_training_place_near_a_held_out_picture_is_named(sets):
+    add, folders = sets
+    train, test = add(TRAIN, 5e5, 5e6), add(TEST, 5e5 + 15, 5e6 + 20)
+    assert find_overlap(folders, 24.9).is_clean
+    overlap = find_overlap(folders, 25.0)
+    assert overlap.near_train == [(train, test, 25.0)] and "25.0 m" in overlap.describe()
+
+
+def test_the_same_numbers_in_another_zone_are_another_place(sets):
+    add, folders = sets
+    add(TRAIN, 5e5, 5e6, zone="10@S"), add(TEST, 5e5, 5e6)
+    assert find_overlap(folders, 25.0).is_clean
+    add(TRAIN, 7e5, 5e6, zone="@")  # a name without zone: then all share one
+    assert not find_overlap(folders, 25.0).is_clean
+
+
+def test_val_near_test_is_counted(sets):
+    add, folders = sets
+    add(VAL, 5e5, 5e6), add(VAL, 5e5 + 5, 5e6), add(TEST, 5e5, 5e6)
+    overlap = find_overlap(folders, 25.0)
+    assert overlap.is_clean and overlap.near_val == {"sf_xs/test": 2}
+
+
+def test_gsv_cities_says_latitude_and_longitude(sets, tmp_path):
+    add, folders = sets
+    cities = tmp_path / "gsv_cities"
+    (cities / "Images/Madrid").mkdir(parents=True)
+    (cities / "Dataframes").mkdir()
+    header = "place_id,year,month,northdeg,city_id,lat,lon,panoid"
+    (cities / "Dataframes/Madrid.csv").write_text(f"{header}\n1,2019,5,90,Madrid,40.4169,-3.7035,abc_d\n")
+    (cities / "Images/Madrid/Madrid_0000001_2019_05_090_40.4169_-3.7035_abc_d.jpg").write_bytes(b"1")
+    found = Folders(cities, folders.val, folders.tests)
+    assert find_overlap(found, 25.0).is_clean
+    add(TEST, 440321.0, 4474259.0)  # the same spot of Madrid in UTM 30T
+    overlap = find_overlap(found, 25.0)
+    assert len(overlap.near_train) == 1 and overlap.near_train[0][2] < 25
