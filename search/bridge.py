@@ -12,13 +12,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
+from search.sampler import LiveTPE
 from search.space import Space, first_tries, suggest_from
 from vpr.config import TrialConfig, Value
 from vpr.errors import ConfigError, VPRError
 
 METRIC = "val/recall_at_1"
-RANDOM_TRIALS = 8
-"""First trials, known-good ones included, that are drawn without TPE's model."""
 
 
 class OptunaBridge(OptunaSearch):
@@ -42,13 +41,11 @@ class OptunaBridge(OptunaSearch):
             metric=METRIC,
             mode="max",
             points_to_evaluate=first_tries(space, pinned),
-            sampler=optuna.samplers.RandomSampler(seed=seed),
+            sampler=LiveTPE(seed),
             study_name=name,
             storage=JournalStorage(JournalFileBackend(str(file))),
         )
         self.study = cast(optuna.Study, self._ot_study)
-        # TPE counts finished trials alone: with 64 slots, 64 or more would start at random (ray#52535).
-        self.tpe = optuna.samplers.TPESampler(seed=seed, group=True, n_startup_trials=0)
         self.space, self.base, self.pinned = space, base, pinned
         self.trials: dict[str, optuna.Trial] = {}
         self.reported: dict[str, int] = {}
@@ -58,8 +55,6 @@ class OptunaBridge(OptunaSearch):
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
-        if len(self.trials) == RANDOM_TRIALS:
-            self.study.sampler = self.tpe
         if trial_id not in self.trials:
             self.trials[trial_id] = self.study.ask()
         trial = self.trials[trial_id]

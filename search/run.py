@@ -23,6 +23,7 @@ def main(settings: SearchSettings) -> int:
 
     from search import cluster, finals, preview, summary, tables
     from search.importance import importances
+    from search.outcome import Outcome
     from search.plan import describe, make_plan
     from search.tracking import Tracker, default_address
     from search.tuning import run_trials
@@ -44,12 +45,13 @@ def main(settings: SearchSettings) -> int:
     command = shlex.join(["python", *sys.argv])
     address = settings.tracking_uri or default_address(storage)
     search_id = f"{plan.name}-{uuid4().hex[:8]}"  # a name may come again in the same store
-    tracker = Tracker(address, plan.name, search_id, {"space": plan.space.name, "command": command}, storage)
+    facts = {"space": plan.space.name, "command": command, "overlap": plan.overlap.describe() or "none"}
+    tracker = Tracker(address, plan.name, search_id, facts, storage)
     plan.folder.mkdir(parents=True)
     history = run_trials(plan, slots, tracker, console)
 
     first_step = history.first_step_at and history.first_step_at - started
-    outcome = summary.Outcome(plan, slots, command, history, time.time() - started, ray_seconds, first_step)
+    outcome = Outcome(plan, slots, command, history, time.time() - started, ray_seconds, first_step)
     summary_file = plan.folder / "summary.json"
     summary.write_summary(summary_file, outcome)  # before the finals: what they meet must not cost the search
     outcome.finals = finals.run(slots, plan, history, console)

@@ -10,9 +10,9 @@ from rich.table import Table
 from search.certainty import Certainty
 from search.history import what_varied
 from search.importance import MINIMUM_TRIALS
+from search.outcome import RECALLS, Outcome
 from search.plan import overlap_lines
 from search.study import compare, print_study
-from search.summary import RECALLS, Outcome
 
 SHOWN_LEAVES = 5
 

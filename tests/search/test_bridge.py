@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import optuna
 import pytest
 
-from search.bridge import METRIC, RANDOM_TRIALS, OptunaBridge
-from search.space import first_tries, load_space
+from search.bridge import METRIC, OptunaBridge
+from search.sampler import RANDOM_TRIALS
+from search.space import first_tries, load_space, suggest_from
 from tests.benchmarks.curves import study_problem
 from tests.benchmarks.simulation import ours, play, ray_as_shipped
 from vpr.config import MINABLE_LOSSES
@@ -124,14 +126,26 @@ def test_a_recorded_search_with_asha_is_told_as_it_was(method, tmp_path):
 
 def test_no_more_trials_start_at_random_than_were_asked_for(bridge):
     """All at once on many slots, before any of them has ended."""
-    samplers = []
+    plain = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for entry in first_tries(bridge.space, {}):
+        plain.enqueue_trial(entry)
+    is_random = []
     for number in range(3 * RANDOM_TRIALS):
-        bridge.suggest(str(number))
-        samplers.append(type(bridge.study.sampler).__name__)
-    assert samplers == ["RandomSampler"] * RANDOM_TRIALS + ["TPESampler"] * 2 * RANDOM_TRIALS
-    modelled = bridge.study.trials[-1].params["optimizer/lr"]
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    assert modelled not in [study.ask().suggest_float("optimizer/lr", 1e-5, 1.0, log=True) for _ in range(30)]
+        drawn = plain.ask()
+        is_random.append(suggest_from(bridge.space, drawn, {}, bridge.base) == bridge.suggest(str(number))["leaves"])
+    assert is_random == [True] * RANDOM_TRIALS + [False] * 2 * RANDOM_TRIALS
+
+
+def test_the_model_learns_from_trials_that_still_run(tmp_path):
+    """High learning rates do well from the first epoch on, and nobody has ended: Optuna's own would still draw at random."""
+    space = load_space("schedulers")
+    bridge = OptunaBridge(space, tmp_path / "s.journal", "s", base=from_leaves({}), pinned={}, seed=0)
+    rates = []
+    for number in range(60):
+        rates.append(bridge.suggest(str(number))["leaves"]["optimizer/lr"])
+        bridge.on_trial_result(str(number), {METRIC: 60 + 10 * math.log10(rates[-1]), "epoch": 1})
+    assert {trial.state.name for trial in bridge.study.trials} == {"RUNNING"}
+    assert np.median(rates[-20:]) > 0.03 > np.median(rates[:RANDOM_TRIALS])
 
 
 def test_a_study_that_exists_is_not_joined(bridge, tmp_path):

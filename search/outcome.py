@@ -1,0 +1,114 @@
+"""What a search found: its trials, its finalists, and the figures that the reports share."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from search.cluster import Slots
+from search.finals import Finals
+from search.history import History, TrialRecord
+from search.importance import Importance
+from search.ledger import read_ledger
+from search.plan import Plan
+from search.rungs import Rung, rungs_of, saved_seconds
+
+RECALLS = tuple(f"val/recall_at_{n}" for n in (1, 5, 10, 20))
+
+
+@dataclass
+class Outcome:
+    """All that the reports say of a search."""
+
+    plan: Plan
+    slots: Slots
+    command: str
+    history: History
+    wall_seconds: float
+    ray_seconds: float
+    """Of these, Ray's own start."""
+    seconds_to_first_step: float | None
+    """From the command to the beginning of the first optimizer step of any trial."""
+    finals: Finals = field(default_factory=lambda: Finals([]))
+    importances: list[Importance] = field(default_factory=list)
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """The search's own, best first."""
+        return self.history.ranked()
+
+    @property
+    def winner(self) -> TrialRecord | None:
+        """The finalist with the best mean; before there are finalists, the best trial that did not fail."""
+        if self.finals.best:
+            return self.finals.best.record
+        return next((record for record in self.trials if record.best and record.state != "failed"), None)
+
+    @property
+    def compute_share(self) -> float:
+        """Of the slots' time, Ray's start apart, what was spent in training and validating trials."""
+        compute = sum(record.compute_seconds for record in self.history.records.values())
+        return compute / (self.slots.count * (self.wall_seconds - self.ray_seconds))
+
+    @property
+    def saved_seconds(self) -> float:
+        return saved_seconds(self.trials, self.plan.epochs)
+
+    @property
+    def saved_share(self) -> float:
+        """Of the trial seconds that full trainings would have taken, what early stopping saved."""
+        spent = sum(record.seconds for record in self.trials)
+        return self.saved_seconds / (self.saved_seconds + spent) if spent else 0.0
+
+    @property
+    def rungs(self) -> list[Rung]:
+        return rungs_of(self.trials, self.plan.epochs)
+
+    @property
+    def ledger(self) -> Path:
+        return self.plan.folder.parent / "test-ledger.jsonl"
+
+    def test(self) -> dict[str, dict[str, Any]]:
+        """recall@N of the exported model in per cent, by test set."""
+        best = self.finals.best
+        found = {name: best and self.finals.recalls(best.best_run.key, name) for name in self.plan.folders.tests}
+        return {name: recalls for name, recalls in found.items() if recalls}
+
+    def figures(self) -> dict[str, float]:
+        """Numbers for the search's own MLflow run."""
+        tests = {f"test/{name}/{n}": value for name, found in self.test().items() for n, value in found.items()}
+        best = self.winner.best if self.winner else None
+        recalls = {f"best/{name.replace('/', '_')}": best[name] for name in RECALLS} if best else {}
+        shares = {
+            f"importance/{importance.of}/{leaf}": share
+            for importance in self.importances
+            for leaf, share in importance.shares.items()
+        }
+        weighed = {
+            f"finalist/trial_{finalist.record.number}/{name}": value
+            for place, finalist in enumerate(self.finals.finalists)
+            for name, value in self._weighed(place).items()
+        }
+        saved = {"saved_seconds": self.saved_seconds, "saved_share": self.saved_share}
+        known = {"wall_seconds": self.wall_seconds, "trials": len(self.trials)}
+        return {**recalls, **tests, **shares, **weighed, **saved, **known}
+
+    def _weighed(self, place: int) -> dict[str, float]:
+        """Of a finalist: val recall@1 in per cent, and the chance of being the best."""
+        val = self.finals.val
+        if val is None:
+            return {}
+        low, high = val.intervals[place]
+        mean, spread, chance = val.means[place], val.spreads[place], val.probability_best[place]
+        known = {"mean": mean, "sd": spread, "low": low, "high": high, "probability_best": chance}
+        return {name: float(value) for name, value in known.items()}
+
+    def looks(self) -> dict[str, dict[str, int]]:
+        """How often each test set was looked at, by this search and by all that share its storage."""
+        looks = read_ledger(self.ledger)
+        return {
+            name: {
+                "this_search": sum(look["set"] == name and look["search"] == self.plan.name for look in looks),
+                "all": sum(look["set"] == name for look in looks),
+            }
+            for name in self.plan.folders.tests
+        }

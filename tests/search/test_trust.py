@@ -1,0 +1,141 @@
+"""Looking before, repeating after, and the study's tables: whole small searches."""
+
+import io
+import json
+import subprocess
+from pathlib import Path
+
+import optuna
+import pytest
+from rich.console import Console
+
+from search.conditions import draw, tree_of
+from search.importance import MINIMUM_TRIALS, importances
+from search.space import load_space
+from spaces.paper import FIXED, TABLES
+from tests.search.test_search import ROOT, SETTINGS, run
+from vpr.leaves import from_leaves
+
+
+def printed(tree) -> str:
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(tree)
+    return console.export_text()
+
+
+def test_the_tree_of_a_space_says_under_which_choice_a_leaf_exists():
+    trials = draw(load_space("optimizers"), from_leaves({}), {}, 600, seed=0)
+    lines = [line.strip("│├└─ ") for line in printed(tree_of("optimizers", trials)).splitlines()]
+    assert "optimizer/lr  1e-05 to 1, log scale" in lines
+    assert set(lines[lines.index("optimizer/beta1  0.8 to 0.95") - 1].split(", ")) == {
+        "adam",
+        "adamw",
+        "nadam",
+        "radam",
+    }
+    above = lines[lines.index("optimizer/nesterov  one of false, true") - 1]
+    assert above.startswith("and optimizer/momentum is ") and "0.5" in above and " 0," not in above
+
+
+def test_the_tree_without_a_pinned_choice(city):
+    trials = draw(load_space("losses"), from_leaves({"loss/name": "ntxent"}), {"loss/name": "ntxent"}, 50, seed=0)
+    text = printed(tree_of("losses", trials))
+    assert "loss/temperature" in text and "loss/name" not in text and "loss/margin" not in text
+
+
+def test_a_dry_run_trains_nothing(city, tmp_path):
+    flags = ["--data", str(city), "--trials", "6", "--epochs", "4", "--storage", str(tmp_path / "results"), *SETTINGS]
+    done = run("run", "--dry-run", *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("tried first") == 6 and done.stdout.count("for example") == 5
+    assert "at once      2 trials: 2 cores, 1 for each" in done.stdout or "cores, 1 for each" in done.stdout
+    assert all(f"\n{word} " in done.stdout for word in ("an epoch", "search", "confirm", "disk"))
+    assert not (tmp_path / "results").exists()
+
+
+def numbers(file: Path):
+    summary = json.loads(file.read_text())
+    trials = sorted(summary["trials"], key=lambda entry: entry["id"])
+    again = [(one["trial"], one["mean"], [run["best"] for run in one["seeds"]]) for one in summary["finalists"]]
+    return [(entry["params"], entry["state"], entry["best"], entry["stop_reason"]) for entry in trials], again
+
+
+def test_the_same_command_gives_the_same_numbers_on_one_slot(city, tmp_path):
+    flags = ["--data", str(city), "--trials", "9", "--epochs", "2", "--seed", "3", "--max-concurrent", "1"]
+    found = []
+    for name in ("a", "b"):
+        more = ["--name", name, "--storage", str(tmp_path), "--confirm", "1", "--confirm-seeds", "1"]
+        done = run("run", *flags, *more, *SETTINGS)
+        assert done.returncode == 0, done.stdout + done.stderr
+        found.append(numbers(tmp_path / name / "summary.json"))
+    assert found[0] == found[1] and len(found[0][0]) == 9
+    summary = json.loads((tmp_path / "b/summary.json").read_text())
+    assert summary["ledger"]["looks"]["sf_xs/test"] == {"this_search": 1, "all": 2}
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    assert commit and summary["git_commit"].startswith(commit)
+    assert summary["versions"]["ray"] and summary["data"]["fingerprint"] and "--seed 3" in summary["command"]
+
+
+def test_the_paper_prints_the_studys_tables_beside_ours(city, tmp_path):
+    flags = ["--data", str(city), "--epochs", "1", "--name", "p", "--storage", str(tmp_path), "--confirm", "0"]
+    done = run("run", "--space", "paper", *flags, *SETTINGS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((tmp_path / "p/summary.json").read_text())
+    assert [entry["state"] for entry in summary["trials"]] == ["completed"] * 14 and summary["saved_seconds"] == 0
+    rows = {(row["table"], row["row"]): row for row in summary["study"]}
+    assert len(rows) == sum(len(table.rows) for table in TABLES) == 20
+    for row in rows.values():
+        entry = next(entry for entry in summary["trials"] if entry["id"] == row["trial"])
+        assert row["ours"]["val"] == [entry["best"]["val/recall_at_1"]]
+        assert all(value is not None for value in row["ours"].values()) and len(row["study"]["val"]) == 10
+    assert rows["Pooling (SGD lr 0.001)", "GeM, Tokyo"]["study"]["tokyo_xs/test"] == 43.2
+    assert FIXED[rows["Loss (SGD lr 0.0025 unless said)", "Circle, SGD"]["trial"]]["loss/name"] == "circle"
+    assert "Circle, SGD" in done.stdout and "68.9" in done.stdout and done.stdout.count("ours") >= 20
+
+
+def test_shared_pictures_are_refused_unless_it_is_allowed(city, tmp_path):
+    import shutil
+
+    shared = tmp_path / "city"
+    shutil.copytree(city, shared)
+    picture = next((shared / "sf_xs/test/queries").rglob("*.jpg"))
+    shutil.copy(picture, shared / "sf_xs/val/queries" / picture.name)
+    flags = ["--data", str(shared), "--trials", "1", "--epochs", "1", "--name", "o", "--storage", str(tmp_path / "r")]
+    refused = run("run", *flags, *SETTINGS)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and str(picture) in refused.stderr
+    allowed = run("run", *flags, "--allow-overlap", "--confirm", "0", *SETTINGS)
+    assert allowed.returncode == 0 and allowed.stdout.count("OVERLAP") == 2, allowed.stdout
+    overlap = json.loads((tmp_path / "r/o/summary.json").read_text())["data"]["overlap"]
+    assert any("OVERLAP" in line for line in overlap)
+
+
+def study(tmp_path, count):
+    """Trials whose learning rate alone decides, half of them with another loss; the worse half stopped."""
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.journal"))
+    made = optuna.create_study(study_name="s", storage=optuna.storages.JournalStorage(backend), direction="maximize")
+    for _ in range(count):
+        trial = made.ask()
+        loss = trial.suggest_categorical("loss/name", ["circle", "arcface"])
+        rate = trial.suggest_float("optimizer/lr", 0.0, 1.0)
+        trial.suggest_float("optimizer/weight_decay", 0.0, 1.0)
+        if loss == "arcface":
+            trial.suggest_float("loss/margin_deg", 5.0, 40.0)
+        trial.report(100 * rate, 1)
+        if rate > 0.5:
+            made.tell(trial, 100 * rate)
+        else:
+            made.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    return made
+
+
+def test_what_decided_is_found(tmp_path):
+    made = study(tmp_path, 80)
+    everything, within = importances(tmp_path / "study.journal", "s", made.best_trial.number)
+    assert everything.of == "all trials" and everything.trials == 80 and next(iter(everything.shares)) == "optimizer/lr"
+    assert within.of == made.best_trial.params["loss/name"] and next(iter(within.shares)) == "optimizer/lr"
+    assert sum(everything.shares.values()) == pytest.approx(1) and everything.shares["optimizer/lr"] > 0.5
+
+
+def test_few_trials_say_nothing(tmp_path):
+    study(tmp_path, MINIMUM_TRIALS - 1)
+    assert importances(tmp_path / "study.journal", "s", 0) == []
