@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: search test check bench lint format lock clean
+.PHONY: search test check simulate bench lint format lock clean
 
 search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
 	$(BIN)/python search/run.py --space losses $(ARGS)
@@ -12,6 +12,9 @@ test: lint  ## Format check, lint, types, import rule, tests.
 	$(BIN)/python -m pytest
 
 check: test
+
+simulate: .venv/.ready  ## What a search costs until it holds a good model, on curves with a known best; about half an hour.
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.benchmarks.simulation
 
 bench: .venv/.ready  ## Measure every promise of speed beside its peer; about 8 minutes.
 	$(BIN)/python -m tests.benchmarks

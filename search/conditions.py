@@ -1,5 +1,6 @@
 """The conditional tree of a space, learnt by drawing from it: a space is code, and code does not say its conditions."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from rich.tree import Tree
 
 from search.space import Space, suggest_from
 from vpr.config import TrialConfig, Value
+from vpr.errors import VPRError
 from vpr.leaves import to_text
 
 DRAWS = 1000
@@ -33,7 +35,8 @@ def draw(space: Space, base: TrialConfig, pinned: Mapping[str, Value], count: in
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     trials = [study.ask() for _ in range(count)]
     for trial in trials:
-        suggest_from(space, trial, pinned, base)
+        with contextlib.suppress(VPRError):  # such a trial fails by itself, and the others go on
+            suggest_from(space, trial, pinned, base)
     return trials
 
 

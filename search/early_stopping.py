@@ -7,6 +7,7 @@ rules here are functions, and a decision is a sentence.
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,28 +23,42 @@ OUT_OF_TIME = "the time budget was used up"
 
 Curve = Mapping[int, float]
 """val recall@1 in per cent by epoch."""
-Rule = Callable[[int, Curve, list[Curve]], tuple[float, list[float], float] | None]
-"""Epoch, own curve and those of the others -> what counts of the own, of the others, and the cut; None where nobody is stopped."""
 
 
-def asha(epoch: int, own: Curve, others: list[Curve]) -> tuple[float, list[float], float] | None:
+@dataclass(frozen=True)
+class Comparison:
+    """What a trial is judged by."""
+
+    epoch: int
+    """At which it is compared: the last rung, or now."""
+    own: float
+    others: list[float]
+    cut: float
+    """Below it a trial is stopped, per cent."""
+
+
+Rule = Callable[[int, Curve, list[Curve]], Comparison]
+"""Epoch, own curve and those of the others -> the comparison that is due."""
+
+
+def asha(epoch: int, own: Curve, others: list[Curve]) -> Comparison:
     """At epochs 1, 3, 9, ... the best third of those that came so far goes on."""
-    if not is_rung(epoch):
-        return None
-    rung = [curve[epoch] for curve in others if epoch in curve]
-    return own[epoch], rung, float(np.percentile(rung, 100 * (1 - 1 / REDUCTION))) if rung else -math.inf
+    rung = max(filter(is_rung, range(1, epoch + 1)))
+    values = [curve[rung] for curve in others if rung in curve]
+    return Comparison(rung, own[rung], values, float(np.percentile(values or [0.0], 100 * (1 - 1 / REDUCTION))))
 
 
-def median(epoch: int, own: Curve, others: list[Curve]) -> tuple[float, list[float], float] | None:
+def median(epoch: int, own: Curve, others: list[Curve]) -> Comparison:
     """After any epoch, the best so far must reach the median of the others' means up to there."""
     means = [
         float(np.mean([value for at, value in curve.items() if at <= epoch])) for curve in others if epoch in curve
     ]
-    return max(own.values()), means, float(np.median(means)) if means else -math.inf
+    return Comparison(epoch, max(own.values()), means, float(np.median(means or [0.0])))
 
 
-def never(epoch: int, own: Curve, others: list[Curve]) -> None:
+def never(epoch: int, own: Curve, others: list[Curve]) -> Comparison:
     """Nobody is stopped."""
+    return Comparison(epoch, own[epoch], [], 0.0)
 
 
 RULES: dict[str, Rule] = {"asha": asha, "median": median, "none": never}
@@ -57,13 +72,18 @@ def is_rung(epoch: int) -> bool:
 
 
 class EarlyStopping(FIFOScheduler):
-    """Applies a rule to the trials of a search, and leaves the confirmation of finalists alone."""
+    """Applies a rule to the trials of a search, and leaves the confirmation of finalists alone.
+
+    A comparison with too few others waits: the trial goes on, and is judged after its next epoch that finds enough.
+    """
 
     def __init__(self, rule: str, epochs: int, deadline: float = math.inf) -> None:
         """epochs: of a full trial, which is not stopped after its last; deadline: `time.monotonic` after which all are."""
         super().__init__()
         self.rule, self.epochs, self.deadline = RULES[rule], epochs, deadline
         self.curves: dict[int, dict[int, float]] = {}
+        self.judged: set[tuple[int, int]] = set()
+        """Trial and epoch of the comparisons that were made."""
         self.reasons: dict[int, str] = {}
         """Why a trial was stopped, by its number."""
 
@@ -83,15 +103,14 @@ class EarlyStopping(FIFOScheduler):
         if time.monotonic() > self.deadline:
             return OUT_OF_TIME
         found = self.rule(epoch, own, [curve for other, curve in self.curves.items() if other != number])
-        if found is None:
+        if (number, found.epoch) in self.judged or len(found.others) + 1 < MINIMUM_RESULTS:
             return None
-        mine, compared, cut = found
-        if len(compared) + 1 < MINIMUM_RESULTS or mine >= cut:
+        self.judged.add((number, found.epoch))
+        if found.own >= found.cut:
             return None
-        place = 1 + sum(value > mine for value in compared)
-        return (
-            f"stopped after epoch {epoch}: recall@1 {mine:.1f}, cut {cut:.1f}, {_ordinal(place)} of {len(compared) + 1}"
-        )
+        place = f"{_ordinal(1 + sum(value > found.own for value in found.others))} of {len(found.others) + 1}"
+        when = "" if found.epoch == epoch else f" at epoch {found.epoch}"
+        return f"stopped after epoch {epoch}: recall@1{when} {found.own:.1f}, cut {found.cut:.1f}, {place}"
 
 
 def _ordinal(number: int) -> str:

@@ -118,8 +118,7 @@ def _measure_all(
             with _told(console, f"{name} could not be measured"):
                 if name != VAL:
                     who = {"search": plan.name, "trial": model.number, "seed": model.seed}
-                    ledger = plan.folder.parent / "test-ledger.jsonl"
-                    record_look(ledger, **who, checkpoint=checkpoint_hash(checkpoint), **facts[name])
+                    record_look(plan.ledger, **who, checkpoint=checkpoint_hash(checkpoint), **facts[name])
                 task = measure.remote(checkpoint, folder, plan.cache_budget, slots.cpus, slots.device)
                 measuring[model.key, name] = task
     for (key, name), task in measuring.items():

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from vpr.errors import DataError
 
+LEDGER = "test-ledger.jsonl"
 FIRST = "0" * 64
 
 

@@ -1,7 +1,6 @@
 """What a search found: its trials, its finalists, and the figures that the reports share."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from search.cluster import Slots
@@ -63,10 +62,6 @@ class Outcome:
     def rungs(self) -> list[Rung]:
         return rungs_of(self.trials, self.plan.epochs)
 
-    @property
-    def ledger(self) -> Path:
-        return self.plan.folder.parent / "test-ledger.jsonl"
-
     def test(self) -> dict[str, dict[str, Any]]:
         """recall@N of the exported model in per cent, by test set."""
         best = self.finals.best
@@ -104,7 +99,7 @@ class Outcome:
 
     def looks(self) -> dict[str, dict[str, int]]:
         """How often each test set was looked at, by this search and by all that share its storage."""
-        looks = read_ledger(self.ledger)
+        looks = read_ledger(self.plan.ledger)
         return {
             name: {
                 "this_search": sum(look["set"] == name and look["search"] == self.plan.name for look in looks),

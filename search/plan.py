@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.ledger import LEDGER, read_ledger
 from search.settings import SearchSettings, find_folders
 from search.space import Space, load_space, probe
 from vpr.batches import PlaceSampler
@@ -56,6 +57,11 @@ class Plan:
     """What the sets share; refused unless --allow-overlap was given."""
 
     @property
+    def ledger(self) -> Path:
+        """Of the looks at test sets, by all searches of the storage."""
+        return self.folder.parent / LEDGER
+
+    @property
     def epochs(self) -> int:
         return self.base.training.epochs
 
@@ -77,6 +83,7 @@ def make_plan(settings: SearchSettings) -> Plan:
     if folder.exists():
         raise ConfigError(f"{folder} exists; give another --name, or remove it")
     folders = find_folders(settings, minicity_folder() if is_minicity else None)
+    read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent
     overlap = _check_overlap(folders, base, settings.allow_overlap)
     _check_data(folders, base, settings.cache_budget)
     few = CONFIRM_MINICITY if is_minicity else CONFIRM

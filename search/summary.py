@@ -62,7 +62,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "importance": [vars(importance) for importance in outcome.importances],
         "study": compare(plan.space.tables, outcome.history, finals),
         "test": outcome.test(),
-        "ledger": {"file": outcome.ledger.name, "looks": outcome.looks()},
+        "ledger": {"file": outcome.plan.ledger.name, "looks": outcome.looks()},
         "best": _best(outcome),
     }
 

@@ -122,7 +122,7 @@ def print_next_steps(console: Console, outcome: Outcome, tracking: str) -> None:
     looks = outcome.looks()
     for name, recalls in outcome.test().items():
         figures = "  ".join(f"R@{metric.rsplit('_', 1)[1]} {value:.1f}" for metric, value in recalls.items())
-        count = f"looked at {looks[name]['all']} times, {looks[name]['this_search']} of them now: {outcome.ledger.name}"
+        count = f"looked at {looks[name]['all']} times, {looks[name]['this_search']} of them now: {outcome.plan.ledger.name}"
         _line(console, "test", f"{name}  {figures}  ({count})")
     export = outcome.finals.export
     mlflow = shlex.join([str(Path(sys.executable).with_name("mlflow")), "ui", "--backend-store-uri", tracking])

@@ -70,8 +70,8 @@ def play(
     slots: int,
     seed: int,
     is_over: Callable[[float, float], bool],
-) -> dict[str, str]:
-    """Let Ray's own objects run trials as its controller does; returns how each ended, by trial id.
+) -> dict[str, int]:
+    """Let Ray's own objects run trials as its controller does; returns after how many epochs each ended, by trial id.
 
     is_over: called with the trial epochs spent so far and the true recall@1 of the model that was just reported.
     """
@@ -79,7 +79,7 @@ def play(
     names = (f"{number:05d}" for number in itertools.count())
     events: list[tuple[float, str]] = []
     running: dict[str, Any] = {}
-    ends: dict[str, str] = {}
+    ends: dict[str, int] = {}
 
     def start(now: float) -> None:
         name = next(names)
@@ -105,7 +105,7 @@ def play(
         if decision == TrialScheduler.CONTINUE:
             searcher.on_trial_result(name, result)
         if decision == TrialScheduler.STOP or epoch == EPOCHS:
-            ends[name] = "completed" if epoch == EPOCHS else "pruned"
+            ends[name] = epoch
             scheduler.on_trial_complete(None, trial, result)  # type: ignore[arg-type]
             searcher.on_trial_complete(name, result)
             del running[name]

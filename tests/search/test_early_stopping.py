@@ -27,7 +27,17 @@ def test_a_rung_waits_and_then_says_why():
     assert len(values) == MINIMUM_RESULTS - 1
     assert report(scheduler, 5, 1, 25.0) == "STOP" and report(scheduler, 6, 1, 45.0) == "CONTINUE"
     assert scheduler.reasons == {5: "stopped after epoch 1: recall@1 25.0, cut 36.7, 4th of 6"}
-    assert report(scheduler, 1, 2, 0.0) == "CONTINUE", "epoch 2 is no rung"
+    assert report(scheduler, 6, 2, 0.0) == "CONTINUE", "epoch 2 is no rung, and this one was judged"
+
+
+def test_a_trial_that_came_too_early_is_judged_as_soon_as_there_are_enough():
+    scheduler = EarlyStopping("asha", epochs=9)
+    for number, value in enumerate([50.0, 10.0, 40.0, 30.0, 20.0]):
+        report(scheduler, number, 1, value)
+    assert report(scheduler, 1, 2, 60.0) == "CONTINUE", "still five"
+    report(scheduler, 5, 1, 45.0)
+    assert report(scheduler, 4, 2, 60.0) == "STOP" and report(scheduler, 0, 2, 0.0) == "CONTINUE"
+    assert scheduler.reasons[4] == "stopped after epoch 2: recall@1 at epoch 1 20.0, cut 43.3, 5th of 6"
 
 
 def test_the_last_epoch_stops_nobody():
