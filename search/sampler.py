@@ -22,9 +22,7 @@ class LiveTPE(BaseSampler):
     def __init__(self, seed: int) -> None:
         # Leaves that all trials have are modelled jointly, conditional ones each by itself: in simulated searches that needed
         # a quarter less than `group=True`, which models each branch jointly from the few trials that it has.
-        self.tpe = TPESampler(
-            seed=seed, n_startup_trials=RANDOM_TRIALS, constant_liar=False, warn_independent_sampling=False
-        )
+        self.tpe = TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS, constant_liar=False)
         self.sketch: optuna.Study | None = None
         self.sketched = -1
         """Number of the trial that the sketch is for."""

@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,15 +11,12 @@ from types import ModuleType
 from typing import Any, cast
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
 
 from vpr.config import TrialConfig, Value
 from vpr.errors import ConfigError, VPRError
 from vpr.leaves import all_leaves, from_leaves, to_leaves
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-# `group=True` is experimental in Optuna 5 and what a conditional space needs.
-warnings.simplefilter("ignore", ExperimentalWarning)
 
 SHIPPED = ("optimizers", "schedulers", "losses", "full", "paper")
 PROJECT = Path(__file__).resolve().parent.parent

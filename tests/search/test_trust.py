@@ -2,7 +2,9 @@
 
 import io
 import json
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -107,6 +109,38 @@ def test_shared_pictures_are_refused_unless_it_is_allowed(city, tmp_path):
     assert allowed.returncode == 0 and allowed.stdout.count("OVERLAP") == 2, allowed.stdout
     overlap = json.loads((tmp_path / "r/o/summary.json").read_text())["data"]["overlap"]
     assert any("OVERLAP" in line for line in overlap)
+
+
+def test_an_interrupted_search_looks_at_no_test_set(city, tmp_path):
+    flags = [
+        "--data",
+        str(city),
+        "--trials",
+        "9",
+        "--epochs",
+        "4",
+        "--name",
+        "i",
+        "--storage",
+        str(tmp_path),
+        *SETTINGS,
+    ]
+    command = [sys.executable, "-u", "search/run.py", *flags]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("  2/9"):
+                process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 130, "".join(lines)
+    summary = json.loads((tmp_path / "i/summary.json").read_text())
+    assert summary["best"]["export"] and summary["test"] == {} and not (tmp_path / "test-ledger.jsonl").exists()
+    assert "interrupted: " in lines[-1] and {entry["state"] for entry in summary["trials"]} <= {
+        "completed",
+        "pruned",
+        "failed",
+    }
 
 
 def study(tmp_path, count):
