@@ -43,7 +43,7 @@ Rule = Callable[[int, Curve, list[Curve]], Comparison]
 
 def asha(epoch: int, own: Curve, others: list[Curve]) -> Comparison:
     """At epochs 1, 3, 9, ... the best third of those that came so far goes on."""
-    rung = max(filter(is_rung, range(1, epoch + 1)))
+    rung = rung_before(epoch)
     values = [curve[rung] for curve in others if rung in curve]
     return Comparison(rung, own[rung], values, float(np.percentile(values or [0.0], 100 * (1 - 1 / REDUCTION))))
 
@@ -69,6 +69,11 @@ def is_rung(epoch: int) -> bool:
     while epoch % REDUCTION == 0 and epoch:
         epoch //= REDUCTION
     return epoch == 1
+
+
+def rung_before(epoch: int) -> int:
+    """The last rung that a trial of so many epochs has reached."""
+    return max(filter(is_rung, range(1, epoch + 1)))
 
 
 class EarlyStopping(FIFOScheduler):

@@ -69,7 +69,7 @@ class Finals:
 
 def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     """A failure is told in one line and costs only what failed. An interrupted search looks at no test set."""
-    finals = Finals(sorted(choose(history, plan.confirm, console), key=lambda found: found.mean_key, reverse=True))
+    finals = Finals(sorted(choose(history, console), key=lambda found: found.mean_key, reverse=True))
     if finals.best is None:
         return finals
     exporting = _on_worker(slots)(_export).remote(plan.folder / "export", *_model(finals.best.best_run))
@@ -88,7 +88,7 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     return finals
 
 
-def choose(history: History, confirm: int, console: Console) -> list[Finalist]:
+def choose(history: History, console: Console) -> list[Finalist]:
     """The configurations that were trained again with every seed; the best trial where there is none."""
     usable = [record for record in history.ranked() if record.checkpoint and record.state != "failed"]
     finalists = []

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from scipy.stats import spearmanr
 
-from search.early_stopping import is_rung
-from search.history import TrialRecord
+from search.early_stopping import OUT_OF_TIME, is_rung, rung_before
+from search.history import INTERRUPTED, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Rung:
     reached: int
     """Trials that trained so far."""
     stopped: int
-    """Trials that ended here, before their last epoch."""
+    """Trials that the rule stopped here, or before the next rung: who came early is judged later."""
     completed: int
     """Trials that ran to their end: those of which the correlation is."""
     rank_correlation: float | None
@@ -35,12 +35,17 @@ def rungs_of(trials: Iterable[TrialRecord], epochs: int) -> list[Rung]:
         there = [record.best["val/recall_at_1"] for record in completed if record.best]
         is_defined = len(completed) > 2 and len(set(here)) > 1 and len(set(there)) > 1
         correlation = round(float(spearmanr(here, there).statistic), 3) if is_defined else None
-        stopped = sum(record.state == "pruned" and len(record.epochs) == epoch for record in reached)
+        stopped = sum(is_stopped(record) and rung_before(len(record.epochs)) == epoch for record in reached)
         found.append(Rung(epoch, len(reached), stopped, len(completed), correlation))
     return found
 
 
 def saved_seconds(trials: Iterable[TrialRecord], epochs: int) -> float:
     """Trial seconds that early stopping did not spend: each stopped trial's missing epochs at its own mean pace."""
-    pruned = [record for record in trials if record.state == "pruned" and record.epochs]
-    return sum(record.seconds / len(record.epochs) * (epochs - len(record.epochs)) for record in pruned)
+    stopped = [record for record in trials if is_stopped(record)]
+    return sum(record.seconds / len(record.epochs) * (epochs - len(record.epochs)) for record in stopped)
+
+
+def is_stopped(record: TrialRecord) -> bool:
+    """By the early-stopping rule: not because time was up or someone interrupted the search."""
+    return record.state == "pruned" and record.stop_reason not in (OUT_OF_TIME, INTERRUPTED)

@@ -143,6 +143,29 @@ def test_an_interrupted_search_looks_at_no_test_set(city, tmp_path):
     }
 
 
+def test_a_time_budget_ends_the_search_and_the_best_is_still_confirmed(city, tmp_path):
+    flags = [
+        "--data",
+        str(city),
+        "--trials",
+        "60",
+        "--epochs",
+        "3",
+        "--name",
+        "t",
+        "--storage",
+        str(tmp_path),
+        *SETTINGS,
+    ]
+    done = run("run", *flags, "--time-budget", "0.3", "--confirm", "1", "--confirm-seeds", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((tmp_path / "t/summary.json").read_text())
+    assert 0 < len(summary["trials"]) < 60 and [len(one["seeds"]) for one in summary["finalists"]] == [2]
+    late = [entry for entry in summary["trials"] if entry["stop_reason"] == "the time budget was used up"]
+    assert all(entry["state"] == "pruned" and entry["epochs"] < 3 for entry in late)
+    assert summary["test"]["sf_xs/test"]["recall_at_1"] >= 0
+
+
 def study(tmp_path, count):
     """Trials whose learning rate alone decides, half of them with another loss; the worse half stopped."""
     backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.journal"))
