@@ -50,10 +50,14 @@ class Overlap:
 
 
 def find_overlap(folders: Folders, radius_m: float) -> Overlap:
-    """Compare the sets' files and positions. Only files of one size in two sets are read, and none is decoded."""
+    """Compare the sets' files and positions. Only files of one size in two sets are read, and none is decoded.
+
+    Raises DataError for a val or test picture whose name says no position.
+    """
     sets = {"train": train_images(folders.train), "val": find_images(folders.val)}
     sets |= {name: find_images(folder) for name, folder in folders.tests.items()}
-    places = _flatten({name: np.array([_place(path) for path in paths]) for name, paths in sets.items()})
+    place_of = {name: _train_place if name == "train" else _place for name in sets}
+    places = _flatten({name: np.array([place_of[name](path) for path in paths]) for name, paths in sets.items()})
     is_known = np.isfinite(places["train"][:, 0])
     train, known = cKDTree(places["train"][is_known]), np.flatnonzero(is_known)
     near = []
@@ -94,15 +98,21 @@ def _flatten(places: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: own[:, :2] + np.nan_to_num(own[:, 2:]) * [apart, 0] for name, own in places.items()}
 
 
-def _place(path: Path) -> tuple[float, float, float]:
-    """East and north in metres and the UTM zone, negative in the south; NaN for what the name does not say."""
+def _train_place(path: Path) -> tuple[float, float, float]:
+    """As `_place`, also of GSV-Cities' names; NaN for what a name does not say."""
     try:
-        if "@" not in path.name:  # GSV-Cities: City_place_year_month_degrees_latitude_longitude_panorama
-            latitude, longitude = (float(part) for part in path.stem.split("_")[5:7])
-            east, north, zone, band = utm.from_latlon(latitude, longitude)
-            return east, north, zone if band >= "N" else -zone
-        east, north = position(path)
+        if "@" in path.name:
+            return _place(path)
+        # City_place_year_month_degrees_latitude_longitude_panorama
+        latitude, longitude = (float(part) for part in path.stem.split("_")[5:7])
+        east, north, zone, band = utm.from_latlon(latitude, longitude)
+        return east, north, zone if band >= "N" else -zone
     except (DataError, ValueError):
         return math.nan, math.nan, math.nan
+
+
+def _place(path: Path) -> tuple[float, float, float]:
+    """East and north in metres and the UTM zone, negative in the south and NaN where it is not said. Raises DataError."""
+    east, north = position(path)
     zone, band = path.name.split("@")[3:5] if path.name.count("@") > 4 else ("", "")
     return east, north, (float(zone) if band >= "N" else -float(zone)) if zone.isdigit() else math.nan
