@@ -63,7 +63,7 @@ def numbers(file: Path):
 
 
 def test_the_same_command_gives_the_same_numbers_on_one_slot(city, tmp_path):
-    flags = ["--data", str(city), "--trials", "9", "--epochs", "2", "--seed", "3", "--max-concurrent", "1"]
+    flags = ["--data", str(city), "--trials", "9", "--epochs", "1", "--seed", "3", "--max-concurrent", "1"]
     found = []
     for name in ("a", "b"):
         more = ["--name", name, "--storage", str(tmp_path), "--confirm", "1", "--confirm-seeds", "1"]
@@ -157,7 +157,7 @@ def test_a_time_budget_ends_the_search_and_the_best_is_still_confirmed(city, tmp
         str(tmp_path),
         *SETTINGS,
     ]
-    done = run("run", *flags, "--time-budget", "0.3", "--confirm", "1", "--confirm-seeds", "2")
+    done = run("run", *flags, "--time-budget", "0.2", "--confirm", "1", "--confirm-seeds", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((tmp_path / "t/summary.json").read_text())
     assert 0 < len(summary["trials"]) < 60 and [len(one["seeds"]) for one in summary["finalists"]] == [2]
