@@ -79,11 +79,12 @@ def print_finalists(console: Console, outcome: Outcome) -> None:
     table.add_column("what varied", overflow="fold")
     for heading in ("search", "mean", "sd", "95 %", "best", *finals.tests):
         table.add_column(heading, justify="right", no_wrap=True)
+    is_tie = sum(finals.val.is_tied) > 1
     for place, finalist in enumerate(finals.finalists):
         record = finalist.record
         spread = f"{finals.val.spreads[place]:.1f}" if seeds > 1 else "-"
         table.add_row(
-            str(record.number) + (" =" if finals.val.is_tied[place] and len(finals.finalists) > 1 else ""),
+            str(record.number) + (" =" if is_tie and finals.val.is_tied[place] else ""),
             what_varied(record.leaves),
             f"{record.best['val/recall_at_1']:.1f}" if record.best else "-",
             f"{finals.val.means[place]:.1f}",
