@@ -2,22 +2,25 @@
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search.optuna import OptunaSearch
 
+from search.records import FAILED, METRIC, TrialRecord
 from search.sampler import LiveTPE
 from search.space import Space, first_tries, suggest_from
+from search.storage import mend_lines, patiently
 from vpr.config import TrialConfig, Value
 from vpr.errors import ConfigError, VPRError
 
-METRIC = "val/recall_at_1"
+STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class OptunaBridge(OptunaSearch):
@@ -28,35 +31,73 @@ class OptunaBridge(OptunaSearch):
     """
 
     def __init__(
-        self, space: Space, file: Path, name: str, base: TrialConfig, pinned: Mapping[str, Value], seed: int
+        self,
+        space: Space,
+        file: Path,
+        name: str,
+        base: TrialConfig,
+        pinned: Mapping[str, Value],
+        seed: int,
+        is_resumed: bool = False,
+        told: Callable[[OSError], None] = lambda fault: None,
     ) -> None:
-        """file: the study's journal, read by optuna-dashboard; base: what a trial is before the space varies it.
+        """file: the study's journal, read by optuna-dashboard; base: what a trial is before the space varies it;
+        told: called while the journal waits for its disk.
 
-        Raises ConfigError where the file exists: Ray's own would go on with the study in it, unasked.
+        Raises ConfigError where the file exists and the search is not resumed: Ray's own would go on with the study in it, unasked.
         """
-        if file.exists():
+        if file.exists() and not is_resumed:
             raise ConfigError(f"{file} holds a study already; give another --name, or remove it")
+        self.store = JournalStorage(PatientJournal(file, told))
         super().__init__(
             space=space.suggest,
             metric=METRIC,
             mode="max",
-            points_to_evaluate=first_tries(space, pinned),
+            points_to_evaluate=None if is_resumed else first_tries(space, pinned),
             sampler=LiveTPE(seed),
             study_name=name,
-            storage=JournalStorage(JournalFileBackend(str(file))),
+            storage=self.store,
         )
         self.study = cast(optuna.Study, self._ot_study)
         self.space, self.base, self.pinned = space, base, pinned
         self.trials: dict[str, optuna.Trial] = {}
         self.reported: dict[str, int] = {}
+        self.begun: list[optuna.Trial] = []
+        """Trials that were begun when a search was killed, before anyone else knew of them."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles the searcher to restore a run by itself, which a search does not use."""
         return {}
 
+    def reconcile(self, records: Mapping[int, TrialRecord]) -> list[int]:
+        """Tell the study what a search that was killed could not; returns the trials that failed in its last moment.
+
+        records: the search's own, by number.
+        """
+        lost = []
+        for trial in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING, TrialState.FAIL]):
+            record = records.get(trial.number)
+            if trial.state == TrialState.FAIL:
+                lost += [trial.number] if record and not record.has_ended else []
+            elif record is None:
+                self.begun.append(self._again(trial.number))
+            else:
+                again = self._again(trial.number)
+                for epoch in record.epochs:
+                    if epoch["epoch"] not in trial.intermediate_values:
+                        again.report(epoch[METRIC], int(epoch["epoch"]))
+                if record.has_ended:
+                    self._tell(again, STATES[record.state])
+        return lost
+
+    def go_on(self, trial_id: str, number: int) -> None:
+        """Ray's trial of this id continues the study's trial of this number."""
+        self.trials[trial_id] = self._again(number)
+        self.reported[trial_id] = max(self._known(number).intermediate_values, default=0)
+
     def suggest(self, trial_id: str) -> dict[str, Any]:
         if trial_id not in self.trials:
-            self.trials[trial_id] = self.study.ask()
+            self.trials[trial_id] = self.begun.pop(0) if self.begun else self.study.ask()
         trial = self.trials[trial_id]
         try:
             leaves = suggest_from(self.space, trial, self.pinned, self.base)
@@ -71,27 +112,55 @@ class OptunaBridge(OptunaSearch):
         trial = self.trials[trial_id]
         if result and not error:
             self._report(trial_id, result)
-        values = self.study.trials[trial.number].intermediate_values
+        values = self._known(trial.number).intermediate_values
         if error or not values or not all(map(math.isfinite, values.values())):
-            self.study.tell(trial, state=TrialState.FAIL)
+            self._tell(trial, TrialState.FAIL)
         elif self.reported[trial_id] < self.base.training.epochs:
-            self.study.tell(trial, state=TrialState.PRUNED)
+            self._tell(trial, TrialState.PRUNED)
         else:
-            self.study.tell(trial, max(values.values()), state=TrialState.COMPLETE)
+            self._tell(trial, TrialState.COMPLETE)
 
     def save(self, checkpoint_path: str) -> None:
         """Which Optuna trial is which Ray trial; the study itself is its journal."""
         numbers = {trial_id: trial.number for trial_id, trial in self.trials.items()}
         Path(checkpoint_path).write_text(json.dumps(numbers))
 
-    def finish(self) -> None:
-        """Tell of the trials that ended with the search itself (time budget, interruption), which Ray does not."""
-        for trial_id, trial in self.trials.items():
-            if self.study.trials[trial.number].state == TrialState.RUNNING:
-                self.on_trial_complete(trial_id)
-
     def _report(self, trial_id: str, result: dict[str, Any]) -> None:
         # Ray shows the stopping report only at completion, and any other report at both moments.
-        if result["epoch"] > self.reported.get(trial_id, 0):
+        if FAILED not in result and result["epoch"] > self.reported.get(trial_id, 0):
             self.trials[trial_id].report(result[METRIC], result["epoch"])
             self.reported[trial_id] = result["epoch"]
+
+    def _tell(self, trial: optuna.Trial, state: TrialState) -> None:
+        known = self._known(trial.number)
+        if known.state == TrialState.RUNNING:  # else it was told before the search was killed
+            best = max(known.intermediate_values.values()) if state == TrialState.COMPLETE else None
+            self.study.tell(trial, best, state=state)
+
+    def _known(self, number: int) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[number]
+
+    def _again(self, number: int) -> optuna.Trial:
+        study = self.store.get_study_id_from_name(self.study.study_name)
+        return optuna.Trial(self.study, self.store.get_trial_id_from_study_id_trial_number(study, number))
+
+
+class PatientJournal(JournalFileBackend):
+    """A journal that waits while its disk is full, and in which no half line is ever left."""
+
+    def __init__(self, file: Path, told: Callable[[OSError], None]) -> None:
+        super().__init__(str(file))
+        self.file, self.told = file, told
+        mend_lines(file)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        size = self.file.stat().st_size
+
+        def append() -> None:
+            try:
+                super(PatientJournal, self).append_logs(logs)
+            except OSError:
+                os.truncate(self.file, size)
+                raise
+
+        patiently(append, told=self.told)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 DRAWS = 4000
+BLOCK = 500
+"""Draws at once: all of 8,000 queries would take a gigabyte."""
 LEVEL = 0.95
 """Of the intervals, and of the group that holds the best one."""
 MANY = 1e6
@@ -41,10 +43,9 @@ def weigh(hits: np.ndarray, seed: int = 0) -> Certainty:
     recalls = hits.mean(axis=2)  # (F, S)
     by_query = hits.mean(axis=1)  # (F, Q)
     means = recalls.mean(axis=1)  # (F,)
-    drawn = random.integers(queries, size=(DRAWS, queries)) + queries * np.arange(DRAWS)[:, None]
-    weights = np.bincount(drawn.ravel(), minlength=DRAWS * queries).reshape(DRAWS, queries) / queries  # (DRAWS, Q)
-    draws = weights @ by_query.T  # (DRAWS, F)
-    query_covariance = np.atleast_2d(np.cov(by_query)) / queries  # (F, F)
+    draws = np.concatenate([_resampled(random, by_query) for _ in range(DRAWS // BLOCK)])  # (DRAWS, F)
+    # One query says nothing of how others would do.
+    query_covariance = np.atleast_2d(np.cov(by_query)) / queries if queries > 1 else np.zeros((finalists, finalists))
     seed_variance = 0.0
     if seeds > 1:
         between, residual = _variances(hits, recalls, by_query)
@@ -52,7 +53,7 @@ def weigh(hits: np.ndarray, seed: int = 0) -> Certainty:
         draws += np.sqrt(seed_variance) * random.standard_normal((DRAWS, finalists))
         total = np.diag(query_covariance).mean() + seed_variance
         of_total = (between / seeds) ** 2 / (finalists * (seeds - 1))  # half the variance of that estimate
-        freedom = min(total**2 / of_total, MANY) if of_total else MANY
+        freedom = min(total**2 / of_total, MANY) if of_total and total else MANY
         draws = means + (draws - means) * np.sqrt(freedom / random.chisquare(freedom, (DRAWS, 1)))
     tail = 100 * (1 - LEVEL) / 2
     intervals = np.percentile(draws, [tail, 100 - tail], axis=0).T.clip(0, 1)  # (F, 2)
@@ -61,6 +62,14 @@ def weigh(hits: np.ndarray, seed: int = 0) -> Certainty:
     spreads = recalls.std(axis=1, ddof=1) if seeds > 1 else np.zeros(finalists)
     scales = _scales(query_covariance, seed_variance)
     return Certainty(100 * means, 100 * spreads, 100 * intervals, probability, tied(means, draws - means, scales))
+
+
+def _resampled(random: np.random.Generator, by_query: np.ndarray) -> np.ndarray:
+    """(BLOCK, F) means of `by_query` (F, Q) over queries drawn with replacement, the same for all finalists."""
+    queries = by_query.shape[1]
+    drawn = random.integers(queries, size=(BLOCK, queries)) + queries * np.arange(BLOCK)[:, None]
+    weights = np.bincount(drawn.ravel(), minlength=BLOCK * queries).reshape(BLOCK, queries) / queries  # (BLOCK, Q)
+    return weights @ by_query.T
 
 
 def _variances(hits: np.ndarray, recalls: np.ndarray, by_query: np.ndarray) -> tuple[float, float]:

@@ -4,9 +4,11 @@ import logging
 import math
 import os
 import socket
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from search.settings import SearchSettings
 from vpr.errors import ConfigError
@@ -16,12 +18,21 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 # Each trial of a reused worker is a new thread; with an arena for each, memory grew by half within a few trials.
+# Ctrl-C and SIGTERM come to us first (search.tuning).
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("MALLOC_ARENA_MAX", "1")
 
+import psutil
 import ray
 
 OBJECT_STORE_BYTES = 100 * 1024**2
 """Trials pass files, not objects; Ray's default is a third of the memory."""
+
+
+PARTS_OF_RAY = ("raylet", "gcs_server")
+"""Without either a driver waits for ever."""
+started: list[psutil.Process] = []
+"""Those that this process started."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +81,45 @@ def connect(settings: SearchSettings) -> Slots:
             logging_level=logging.ERROR,
         )
         where = "this machine"
+        started[:] = [child for child in psutil.Process().children() if child.name() in PARTS_OF_RAY]
     total = ray.cluster_resources()
     return _fit(settings, total.get("CPU", 0), total.get("GPU", 0), where, is_cluster)
+
+
+def check_ray(resume: str) -> None:
+    """End this process, with the command to `resume`, where the Ray that it started has died: nothing else would."""
+    if dead := _dead():
+        print(
+            f"error: Ray's process {dead[0].pid} on this machine died; nothing is lost, go on with: {resume}",
+            file=sys.stderr,
+        )
+        _end(2)
+
+
+def leave(code: int) -> int:
+    """The exit code; where Ray has died, the process ends with it here, because Ray's own farewell would wait for a minute."""
+    if _dead():
+        _end(code)
+    return code
+
+
+def _dead() -> list[psutil.Process]:
+    return [process for process in started if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE]
+
+
+def _end(code: int) -> None:
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def fetch(task: Any, resume: str) -> Any:
+    """What a remote task returns; raises what it raised."""
+    while not ray.wait([task], timeout=1)[0]:
+        check_ray(resume)
+    return ray.get(task)
 
 
 def started_here() -> str | None:

@@ -1,12 +1,13 @@
-"""After the search's own trials: the best configurations again, in full, with other seeds."""
+"""What is trained next: what an interruption cut off, what Optuna suggests, and then the best configurations with other seeds."""
 
 import time
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from search.bridge import METRIC, OptunaBridge
-from search.history import History, TrialRecord
+from search.bridge import OptunaBridge
+from search.history import History
+from search.records import METRIC, TrialRecord
 
 
 class Confirming(Searcher):
@@ -25,18 +26,27 @@ class Confirming(Searcher):
         self.trials, self.confirm, self.seeds, self.deadline = trials, confirm, seeds, deadline
         self.running: set[str] = set()
         """Ray's ids of the search's own trials that have not ended."""
-        self.confirmed: set[tuple[int, int]] = set()
-        """Trial and seed of what has been started again."""
+        self.cut_off = [record for record in history.records.values() if not record.has_ended]
+        """Trainings that ran when the search was interrupted."""
 
     def suggest(self, trial_id: str) -> Any:
-        if len(self.bridge.trials) < self.trials and time.monotonic() < self.deadline:
+        if not self.history.storage.has_room:
+            return None
+        if self.cut_off:
+            record = self.cut_off.pop(0)
+            if record.seed is None:
+                self.bridge.go_on(trial_id, record.number)
+                self.running.add(trial_id)
+            return _suggestion(record)
+        if len(self.history.searched) < self.trials and time.monotonic() < self.deadline:
             self.running.add(trial_id)
-            return {**self.bridge.suggest(trial_id), "seed": None}
+            found = self.bridge.suggest(trial_id)
+            return _suggestion(self.history.suggested(found["trial"], None, found["leaves"]))
         for record in self._certain():
             for seed in self.seeds:
-                if (record.number, seed) not in self.confirmed:
-                    self.confirmed.add((record.number, seed))
-                    return {"trial": record.number, "leaves": {**record.leaves, "training/seed": seed}, "seed": seed}
+                if (record.number, seed) not in self.history.records:
+                    leaves = {**record.leaves, "training/seed": seed}
+                    return _suggestion(self.history.suggested(record.number, seed, leaves))
         return None if self.running else Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -60,3 +70,7 @@ class Confirming(Searcher):
     def _certain(self) -> list[TrialRecord]:
         ended = [record for record in self.history.ranked() if record.state in ("completed", "pruned")]
         return ended[: max(self.confirm - len(self.running), 0)]
+
+
+def _suggestion(record: TrialRecord) -> dict[str, Any]:
+    return {"trial": record.number, "leaves": record.leaves, "seed": record.seed, "folder": record.folder}

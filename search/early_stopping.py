@@ -14,7 +14,7 @@ import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from search.bridge import METRIC
+from search.records import FAILED, METRIC
 
 MINIMUM_RESULTS = 6
 """Trials that are compared at least, the one in question included, so that the best third is two of them."""
@@ -93,20 +93,23 @@ class EarlyStopping(FIFOScheduler):
         """Why a trial was stopped, by its number."""
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        if trial.config["seed"] is not None:
+        if trial.config["seed"] is not None or FAILED in result:
             return TrialScheduler.CONTINUE
         number, epoch = trial.config["trial"], int(result["epoch"])
-        own = self.curves.setdefault(number, {})
-        own[epoch] = result[METRIC]
-        reason = None if epoch >= self.epochs else self._reason(number, epoch, own)
-        if reason is None:
-            return TrialScheduler.CONTINUE
-        self.reasons[number] = reason
-        return TrialScheduler.STOP
+        if epoch not in self.curves.get(number, {}):  # a trial that goes on tells its last epoch again
+            reason = self.judge(number, epoch, result[METRIC])
+            if reason is None and epoch < self.epochs and time.monotonic() > self.deadline:
+                reason = OUT_OF_TIME
+            if reason is not None:
+                self.reasons[number] = reason
+        return TrialScheduler.STOP if number in self.reasons else TrialScheduler.CONTINUE
 
-    def _reason(self, number: int, epoch: int, own: Curve) -> str | None:
-        if time.monotonic() > self.deadline:
-            return OUT_OF_TIME
+    def judge(self, number: int, epoch: int, value: float) -> str | None:
+        """Take in a trial's next epoch; why it is stopped, or None."""
+        own = self.curves.setdefault(number, {})
+        own[epoch] = value
+        if epoch >= self.epochs:
+            return None
         found = self.rule(epoch, own, [curve for other, curve in self.curves.items() if other != number])
         if (number, found.epoch) in self.judged or len(found.others) + 1 < MINIMUM_RESULTS:
             return None

@@ -1,8 +1,10 @@
 """After the search: the finalists are weighed, meet the test sets, and the best seed of the best mean becomes the export."""
 
 import contextlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,14 @@ import ray
 from rich.console import Console
 
 from search.certainty import Certainty, weigh
-from search.cluster import Slots
-from search.history import History, TrialRecord
+from search.cluster import Slots, fetch
+from search.history import RETRIES, History
 from search.ledger import checkpoint_hash, record_look
 from search.plan import Plan
-from search.tracking import TrialKey
+from search.records import TrialKey, TrialRecord
+from search.storage import patiently
 from vpr.datasets import find_images, fingerprint
+from vpr.minicity.preset import minicity_folder
 from vpr.recall import recalls
 from vpr.results import best_key
 
@@ -68,7 +72,7 @@ class Finals:
 
 
 def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
-    """A failure is told in one line and costs only what failed. An interrupted search looks at no test set."""
+    """A failure is told in one line and costs only what failed. What an earlier session measured is not measured again."""
     finals = Finals(sorted(choose(history, console), key=lambda found: found.mean_key, reverse=True))
     if finals.best is None:
         return finals
@@ -76,11 +80,14 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     models = [run for finalist in finals.finalists for run in finalist.runs]
     if plan.space.fixed_trials:  # its table is the answer, so that all of it is measured
         models += [record for record in history.ranked() if record.state == "completed"]
-    tests = {} if history.is_interrupted else plan.folders.tests
+    tests = plan.folders.tests
     _measure_all(slots, plan, finals, models, tests, console)
     with _told(console, "the best model could not be exported"):
-        ray.get(exporting)
+        fetch(exporting, plan.resume)
         finals.export = plan.folder / "export"
+    measured = [found for found in finals.finalists if all((run.key, VAL) in finals.answers for run in found.runs)]
+    if finals.best in measured:  # which is the one that is exported
+        finals.finalists = measured
     finals.val = _weighed(finals, VAL)
     for name in tests:
         if found := _weighed(finals, name):
@@ -90,7 +97,7 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
 
 def choose(history: History, console: Console) -> list[Finalist]:
     """The configurations that were trained again with every seed; the best trial where there is none."""
-    usable = [record for record in history.ranked() if record.checkpoint and record.state != "failed"]
+    usable = [record for record in history.ranked() if record.best and record.state != "failed"]
     finalists = []
     for record in usable:
         runs = history.confirmed(record.number)
@@ -100,31 +107,51 @@ def choose(history: History, console: Console) -> list[Finalist]:
             console.print(f"trial {record.number} is no finalist: {reason}", soft_wrap=True)
         elif runs:
             finalists.append(Finalist(record, runs))
-    # An interruption leaves some finalists with fewer seeds: they cannot be compared.
+    # A budget that was raised leaves former finalists with fewer seeds: they cannot be compared.
     most = max((len(finalist.runs) for finalist in finalists), default=0)
     finalists = [finalist for finalist in finalists if len(finalist.runs) == most]
-    return finalists or [Finalist(record, [record]) for record in usable[:1]]
+    return finalists or [Finalist(record, [record]) for record in usable if record.checkpoint][:1]
 
 
 def _measure_all(
     slots: Slots, plan: Plan, finals: Finals, models: Iterable[TrialRecord], tests: dict[str, Path], console: Console
 ) -> None:
     measure = _on_worker(slots)(_measure)
-    facts = {name: {"set": name, "data": _data_hash(folder)} for name, folder in tests.items()}
     measuring = {}
     for model in {model.key: model for model in models}.values():
         checkpoint, _ = _model(model)
         for name, folder in {VAL: plan.folders.val, **tests}.items():
             with _told(console, f"{name} could not be measured"):
+                if (
+                    kept := _answers_file(plan, model.key, name)
+                ).exists():  # of an earlier session: not looked at again
+                    finals.answers[model.key, name] = np.load(kept)
+                    continue
                 if name != VAL:
-                    who = {"search": plan.name, "trial": model.number, "seed": model.seed}
-                    record_look(plan.ledger, **who, checkpoint=checkpoint_hash(checkpoint), **facts[name])
-                task = measure.remote(checkpoint, folder, plan.cache_budget, slots.cpus, slots.device)
+                    who = {"search": plan.name, "search_id": plan.search_id, "trial": model.number, "seed": model.seed}
+                    what = {"set": name, "data": _data_hash(str(folder)), "checkpoint": checkpoint_hash(checkpoint)}
+                    record_look(plan.ledger, **who, **what)
+                where = folder.relative_to(minicity_folder()) if plan.preset else folder  # every node has its own
+                given = where, plan.cache_budget, plan.on_bad_image, slots.cpus, slots.device
+                task = measure.remote(checkpoint, *given)
                 measuring[model.key, name] = task
     for (key, name), task in measuring.items():
         # Also an unreadable test picture, which nobody looked at before.
         with _told(console, f"{name} could not be measured for trial {key[0]}"):
-            finals.answers[key, name] = ray.get(task)
+            finals.answers[key, name] = fetch(task, plan.resume)
+            patiently(_keep_answers, _answers_file(plan, key, name), finals.answers[key, name])
+
+
+def _answers_file(plan: Plan, key: TrialKey, name: str) -> Path:
+    return plan.folder / "answers" / f"{key[0]}-{key[1]}-{name.replace('/', '-')}.npy"
+
+
+def _keep_answers(file: Path, answers: np.ndarray) -> None:
+    file.parent.mkdir(exist_ok=True)
+    partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
+    with partial.open("wb") as sink:
+        np.save(sink, answers)
+    os.replace(partial, file)
 
 
 def _weighed(finals: Finals, name: str) -> Certainty | None:
@@ -134,7 +161,9 @@ def _weighed(finals: Finals, name: str) -> Certainty | None:
     return weigh(np.array(found) < 1)
 
 
-def _data_hash(folder: Path) -> str:
+@cache
+def _data_hash(name: str) -> str:
+    folder = Path(name)
     return fingerprint(find_images(folder / "database") + find_images(folder / "queries"))
 
 
@@ -154,7 +183,7 @@ def _told(console: Console, what: str) -> Any:
 
 
 def _on_worker(slots: Slots) -> Any:
-    return ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, max_retries=0)
+    return ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, max_retries=RETRIES)
 
 
 def _export(folder: Path, checkpoint: Path, metrics: dict[str, Any]) -> None:
@@ -163,7 +192,9 @@ def _export(folder: Path, checkpoint: Path, metrics: dict[str, Any]) -> None:
     write_export(folder, checkpoint, metrics)
 
 
-def _measure(checkpoint: Path, folder: Path, budget_gb: float | None, cpus: int, device: str) -> np.ndarray:
+def _measure(
+    checkpoint: Path, folder: Path, budget_gb: float | None, on_bad_image: str, cpus: int, device: str
+) -> np.ndarray:
     import torch
 
     from vpr.data import open_retrieval
@@ -172,7 +203,9 @@ def _measure(checkpoint: Path, folder: Path, budget_gb: float | None, cpus: int,
     from vpr.precision import pick_device
 
     torch.set_num_threads(cpus)
+    if not folder.is_absolute():
+        folder = minicity_folder() / folder
     model, config = load_model(checkpoint)
     where = pick_device(device)
-    retrieval = open_retrieval(folder, config.data, budget_gb)
+    retrieval = open_retrieval(folder, config.data, budget_gb, on_bad_image)
     return answer(model.to(where), retrieval, config.training.precision, where)

@@ -1,66 +1,31 @@
-"""What happened in a search, as Ray Tune tells it: the one source of the table, summary.json and MLflow."""
+"""What happened in a search, as Ray Tune tells it: the one source of the table, summary.json, Optuna and MLflow.
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+Each event is a line of history.jsonl on the disk before anything follows from it, so that a search that is killed goes on.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from rich.console import Console
 
-from search.tracking import Tracker, TrialKey
-from vpr.config import TrialConfig, Value
+from search.checkpoints import prune
+from search.cluster import check_ray
+from search.records import FAILED, Events, State, TrialKey, TrialRecord, what_varied
+from search.storage import StorageWatch, append_line, mend_lines, patiently, read_lines
+from search.tracking import Tracker
+from vpr.config import TrialConfig
 from vpr.errors import VPRError
-from vpr.leaves import from_leaves, to_leaves, to_text
+from vpr.leaves import from_leaves, to_leaves
 from vpr.results import best_key
 
-INTERRUPTED = "interrupted"
-State = Literal["running", "completed", "pruned", "failed"]
-
-
-@dataclass
-class TrialRecord:
-    """One trial."""
-
-    number: int
-    leaves: dict[str, Any]
-    """What the space suggested."""
-    seed: int | None = None
-    """training/seed of a finalist that is trained again; None for a trial of the search."""
-    state: State = "running"
-    stop_reason: str = ""
-    epochs: list[dict[str, float]] = field(default_factory=list)
-    """Metrics of each finished epoch, by `EpochResult.metrics`' names."""
-    seconds: float = 0.0
-    """From the start of the trial on its worker to its last report."""
-    first_step_at: float | None = None
-    """Unix seconds, when its first step began."""
-    reported_at: float | None = None
-    """Unix seconds, when its last epoch was reported, with the checkpoint written."""
-    worker: str = ""
-    """Process that ran it."""
-    checkpoint: Path | None = None
-    """File with the state after the best epoch."""
-
-    @property
-    def key(self) -> TrialKey:
-        return self.number, self.seed
-
-    @property
-    def title(self) -> str:
-        return f"trial {self.number:<3}" if self.seed is None else f"trial {self.number} again, seed {self.seed}"
-
-    @property
-    def compute_seconds(self) -> float:
-        """Training and validating, without what lies between."""
-        return sum(epoch["train/seconds"] + epoch["val/seconds"] for epoch in self.epochs)
-
-    @property
-    def best(self) -> dict[str, float] | None:
-        """The metrics of the best epoch by the project's one rule."""
-        return max(self.epochs, key=best_key, default=None)
+RETRIES = 3
+"""How often a trial goes on after its worker was lost, without an epoch in between."""
+INTERRUPTED: State = "interrupted"
 
 
 class History(Callback):
@@ -68,69 +33,145 @@ class History(Callback):
 
     def __init__(
         self,
+        folder: Path,
         base: TrialConfig,
         tracker: Tracker,
         console: Console,
         trials: int,
         confirmations: int,
+        kept: int,
         stops: Mapping[int, str],
+        resume: str,
     ) -> None:
-        """base: what a trial is before the space varies it; trials, confirmations: how many there will be; stops: why, by trial."""
+        """folder: of the search; base: what a trial is before the space varies it; trials, confirmations: how many there will be;
+        kept: trials whose weights are kept; stops: why, by trial; resume: the command that goes on after an interruption.
+        """
+        self.folder, self.kept, self.resume = folder, kept, resume
+        self.file = folder / "history.jsonl"
         self.base, self.epochs = base, base.training.epochs
         self.trials, self.confirmations = trials, confirmations
         self.tracker, self.console, self.stops = tracker, console, stops
-        self.records: dict[TrialKey, TrialRecord] = {}
+        self.storage = StorageWatch(folder, self.say)
+        self.is_interrupted = False
+        self.faults: dict[TrialKey, str] = {}
+        """Why a trial will fail, told by itself."""
+        self.events = Events()
+        mend_lines(self.file)
+        self.events.read(read_lines(self.file))
+        self._note("session")
+
+    @property
+    def records(self) -> dict[TrialKey, TrialRecord]:
+        return self.events.records
 
     @property
     def first_step_at(self) -> float | None:
-        """Unix seconds of the first optimizer step of any trial."""
-        return min((record.first_step_at for record in self.records.values() if record.first_step_at), default=None)
+        """Unix seconds of the first optimizer step of any trial in this session."""
+        started = self.events.sessions[-1][0]
+        steps = [record.first_step_at for record in self.records.values() if record.first_step_at]
+        return min((at for at in steps if at >= started), default=None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles callbacks to restore a run by itself, which a search does not use."""
         return {}
 
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        if (trial.config["trial"], trial.config["seed"]) not in self.records:
-            record = self._record(trial)
-            try:
-                leaves = to_leaves(from_leaves(record.leaves, self.base))
-            except VPRError:  # the trial itself fails with this message; the others go on
-                leaves = record.leaves
-            self.tracker.start(record.key, what_varied(record.leaves), leaves)
+    def say(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True)
+
+    def suggested(self, number: int, seed: int | None, leaves: dict[str, Any]) -> TrialRecord:
+        """A trial that will be started."""
+        self._note("suggested", trial=number, seed=seed, leaves=leaves)
+        self.track(self.records[number, seed])
+        return self.records[number, seed]
+
+    def track(self, record: TrialRecord) -> None:
+        """Give MLflow what it does not have of a trial."""
+        try:
+            leaves = to_leaves(from_leaves(record.leaves, self.base))
+        except VPRError:  # the trial itself fails with this message; the others go on
+            leaves = record.leaves
+        self.tracker.start(record, what_varied(record.leaves), leaves)
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        check_ray(self.resume)
+        self.storage.look()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         record = self._record(trial)
+        if FAILED in result:
+            self.faults[record.key] = result[FAILED]
+            trial.max_failures = 0  # it would fail again
+            return
+        worker = f"{result['hostname']}:{result['pid']}"
+        if result["epoch"] <= len(record.epochs):  # a trial that goes on tells its last epoch again
+            self._note("again", trial=record.number, seed=record.seed, epoch=result["epoch"], worker=worker)
+            return
+        trial.max_failures = trial.num_failures + RETRIES
         names = [name for name in result if name == "epoch" or name.startswith(("train/", "val/"))]
-        record.epochs.append({name: result[name] for name in names})
-        record.seconds = result["time_total_s"]
-        record.first_step_at = record.first_step_at or result["first_step_at"]
-        record.reported_at, record.worker = result["reported_at"], f"{result['hostname']}:{result['pid']}"
-        assert record.best
-        self.tracker.epoch(record.key, record.epochs[-1], record.best)
+        self._note(
+            "epoch",
+            trial=record.number,
+            seed=record.seed,
+            metrics={name: result[name] for name in names},
+            seconds=result["time_this_iter_s"],
+            first_step_at=result["first_step_at"],
+            reported_at=result["reported_at"],
+            worker=worker,
+            stop=self.stops.get(record.number) if record.seed is None else None,
+        )
+        self.tracker.epochs(record)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        record = self._record(trial)
-        if len(record.epochs) >= self.epochs:
-            self._end(record, "completed", "all epochs")
-        elif not record.epochs:
-            self._end(record, "failed", "ended without a report")
-        else:
-            self._end(record, "pruned", self.stops.get(record.number, "ended early"))
+        self.close(self._record(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        # The last line of a traceback is the error itself; our own types need no name before their message.
-        lines = Path(trial.error_file).read_text().split("\n") if trial.error_file else []
-        last = next((line for line in reversed(lines) if line.strip()), "the worker died")
-        self._end(self._record(trial), "failed", re.sub(r"^vpr\.errors\.\w+: ", "", last.strip())[:300])
+        record = self._record(trial)
+        self.end(record, "failed", self.faults.get(record.key) or _why_lost(trial, len(record.epochs) + 1))
 
-    def finish(self, reason: str) -> None:
-        """End the trials that were still running when the search was over."""
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        record = self._record(trial)
+        self.say(f"lost      the worker of {record.title.strip()}; it goes on after epoch {len(record.epochs)}")
+
+    def close(self, record: TrialRecord) -> None:
+        """A trial that ended by itself or was stopped."""
+        if len(record.epochs) >= self.epochs:
+            self.end(record, "completed", "all epochs")
+        elif not record.epochs:
+            self.end(record, "failed", "ended without a report")
+        else:
+            self.end(record, "pruned", record.stop_reason or "ended early")
+
+    def end(self, record: TrialRecord, state: State, reason: str) -> None:
+        """A trial is over: in the file, in MLflow, on the terminal; weights that are not needed go."""
+        self._note("ended", trial=record.number, seed=record.seed, state=state, reason=reason)
+        self.tracker.end(record)
+        self.prune([record])
+        is_again = record.seed is not None
+        ended = sum(other.has_ended for other in self.records.values() if (other.seed is not None) == is_again)
+        recall = f"recall@1 {record.best['val/recall_at_1']:5.1f}" if record.best else "no result"
+        self.say(
+            f"{ended:>3}/{self.confirmations if is_again else self.trials}  {record.title} {state:<9} {recall}"
+            f"  {what_varied(record.leaves)}" + (f"  ({reason})" if state != "completed" else "")
+        )
+
+    def prune(self, ended: Iterable[TrialRecord] = ()) -> None:
+        """Remove the weights that are not kept, of those that were and of those that have just ended."""
+        looked_at = [record for record in self.records.values() if record.checkpoint]
+        prune(self.folder / "trials", [*looked_at, *ended], self.ranked(), self.kept)
+
+    def interrupt(self) -> None:
+        """The search ends here for now: what still ran will go on when it is resumed."""
+        self.is_interrupted = True
         for record in self.records.values():
-            if record.state == "running":
-                self._end(record, "pruned" if record.epochs else "failed", reason)
+            if not record.has_ended:
+                record.state = INTERRUPTED
+                self.tracker.end(record)
+
+    def finish(self) -> None:
+        """All trials have ended and the best were measured."""
+        self._note("finished")
 
     @property
     def searched(self) -> list[TrialRecord]:
@@ -143,14 +184,9 @@ class History(Callback):
         return sorted(mine, key=lambda record: record.seed or 0)
 
     @property
-    def is_interrupted(self) -> bool:
-        return any(record.stop_reason == INTERRUPTED for record in self.records.values())
-
-    @property
     def missing(self) -> int:
         """Trainings, of finalists too, that were asked for and did not run to their own end."""
-        ended = sum(record.state != "running" and record.stop_reason != INTERRUPTED for record in self.records.values())
-        return self.trials + self.confirmations - ended
+        return self.trials + self.confirmations - sum(record.has_ended for record in self.records.values())
 
     def ranked(self) -> list[TrialRecord]:
         """Best first by the one rule, then the earlier trial; trials without any epoch last."""
@@ -161,32 +197,19 @@ class History(Callback):
         return sorted(self.searched, key=key, reverse=True)
 
     def _record(self, trial: Trial) -> TrialRecord:
-        number, leaves, seed = (trial.config[part] for part in ("trial", "leaves", "seed"))
-        return self.records.setdefault((number, seed), TrialRecord(number, leaves, seed))
+        return self.records[trial.config["trial"], trial.config["seed"]]
 
-    def _end(self, record: TrialRecord, state: State, reason: str) -> None:
-        record.state, record.stop_reason = state, reason
-        self.tracker.end(record.key, state, reason)
-        is_again = record.seed is not None
-        peers = [other for other in self.records.values() if (other.seed is not None) == is_again]
-        ended = sum(other.state != "running" for other in peers)
-        recall = f"recall@1 {record.best['val/recall_at_1']:5.1f}" if record.best else "no result"
-        self.console.print(
-            f"{ended:>3}/{self.confirmations if is_again else self.trials}  {record.title} {state:<9} {recall}"
-            f"  {what_varied(record.leaves)}" + (f"  ({reason})" if state != "completed" else ""),
-            soft_wrap=True,
-        )
+    def _note(self, event: str, **facts: Any) -> None:
+        facts = {"event": event, "at": time.time(), **facts}
+        patiently(append_line, self.file, json.dumps(facts), told=self.storage.failed)
+        self.events.apply(facts)
 
 
-def what_varied(leaves: dict[str, Value]) -> str:
-    """`circle · lr 0.0025 · margin 0.25`: choices by value alone and first, names without their branch where that is clear."""
-    choices, others = [], []
-    for name, value in leaves.items():
-        if name == "training/seed":  # of a finalist that is trained again: its title says it
-            continue
-        text = f"{value:.3g}" if isinstance(value, float) else to_text(name, value)
-        if name.endswith(("/name", "/aggregation", "/backbone")):
-            choices.append(text)
-        else:
-            others.append(f"{name if name == 'loss/lr' else name.split('/')[1]} {text}")
-    return " · ".join(choices + others)
+def _why_lost(trial: Trial, epoch: int) -> str:
+    """Of a trial that could not say it itself: Ray's last line, but not its page of guesses about a lost worker."""
+    text = Path(trial.error_file).read_text() if trial.error_file else ""
+    if "low on memory" in text:  # Ray's own memory monitor
+        return f"its worker was killed for want of memory in epoch {epoch}; lower --max-concurrent or data/places_per_batch"
+    if "actor" in text.lower() or not text.strip():
+        return f"its worker was lost {RETRIES + 1} times in epoch {epoch}; is the memory enough?"
+    return text.strip().splitlines()[-1][:300]

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from search.storage import append_line, mend_lines, patiently, read_lines
 from vpr.errors import DataError
 
 LEDGER = "test-ledger.jsonl"
@@ -18,23 +18,31 @@ FIRST = "0" * 64
 def record_look(ledger: Path, **facts: Any) -> None:
     """Append when and what was looked at, on the disk before this returns.
 
-    Each line holds the SHA-256 of the one before, so that a line that was changed or taken out shows. Raises DataError then.
+    Each line holds the SHA-256 of the one before, so that a line that was changed or taken out shows; the last one's is in
+    the summary.json of its search. Raises DataError where a line was changed.
     """
     with FileLock(f"{ledger}.lock"):
-        looks = read_ledger(ledger)
-        previous = _digest(ledger.read_bytes().splitlines()[-1]) if looks else FIRST
-        line = json.dumps({"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts, "previous": previous})
-        with ledger.open("a") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        mend_lines(ledger)
+        read_ledger(ledger)
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        patiently(append_line, ledger, json.dumps({"when": when, **facts, "previous": head(ledger)}))
 
 
 def read_ledger(ledger: Path) -> list[dict[str, Any]]:
     """All looks, oldest first; none where there is no ledger. Raises DataError where the chain of lines is broken."""
+    return _checked(read_lines(ledger), ledger)
+
+
+def head(ledger: Path) -> str:
+    """SHA-256 of the last line."""
+    lines = read_lines(ledger)
+    return _digest(lines[-1]) if lines else FIRST
+
+
+def _checked(lines: list[bytes], ledger: Path) -> list[dict[str, Any]]:
     looks = []
     previous = FIRST
-    for number, line in enumerate(ledger.read_bytes().splitlines() if ledger.exists() else (), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             look = json.loads(line)
             if look["previous"] != previous:

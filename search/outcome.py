@@ -5,10 +5,11 @@ from typing import Any
 
 from search.cluster import Slots
 from search.finals import Finals
-from search.history import History, TrialRecord
+from search.history import History
 from search.importance import Importance
 from search.ledger import read_ledger
 from search.plan import Plan
+from search.records import TrialRecord
 from search.rungs import Rung, rungs_of, saved_seconds
 
 RECALLS = tuple(f"val/recall_at_{n}" for n in (1, 5, 10, 20))
@@ -41,6 +42,18 @@ class Outcome:
         if self.finals.best:
             return self.finals.best.record
         return next((record for record in self.trials if record.best and record.state != "failed"), None)
+
+    @property
+    def status(self) -> str:
+        """MLflow's word for how the search ended."""
+        if self.history.is_interrupted:
+            return "KILLED"
+        return "FINISHED" if self.winner else "FAILED"
+
+    @property
+    def disk_bytes(self) -> int:
+        """What lies in the search's folder."""
+        return sum(file.stat().st_size for file in self.plan.folder.rglob("*") if file.is_file())
 
     @property
     def compute_share(self) -> float:
@@ -102,7 +115,7 @@ class Outcome:
         looks = read_ledger(self.plan.ledger)
         return {
             name: {
-                "this_search": sum(look["set"] == name and look["search"] == self.plan.name for look in looks),
+                "this_search": sum(look["set"] == name and look["search_id"] == self.plan.search_id for look in looks),
                 "all": sum(look["set"] == name for look in looks),
             }
             for name in self.plan.folders.tests

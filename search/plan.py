@@ -1,25 +1,29 @@
 """Everything that is decided and checked before a search spends anything."""
 
 import os
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from search.ledger import LEDGER, read_ledger
 from search.settings import SearchSettings, find_folders
 from search.space import Space, load_space, probe
 from vpr.batches import PlaceSampler
 from vpr.config import TORCHVISION_BACKBONES, TrialConfig, Value
-from vpr.data import open_data
-from vpr.datasets import Folders, find_images, fingerprint, read_retrieval_set
-from vpr.errors import ConfigError, DataError
+from vpr.data import open_data, open_retrieval
+from vpr.datasets import Folders, find_images, fingerprint
+from vpr.errors import BadImagesError, ConfigError, DataError
 from vpr.leaves import from_leaves, parse_assignments, to_leaves, to_text
 from vpr.minicity.preset import PRESET, minicity_folder
 from vpr.overlap import Overlap, find_overlap
 
-DEFAULT_TRIALS = 12
+DEFAULT_SPACE, DEFAULT_TRIALS = "losses", 12
+KEEP = 3
+"""Trials whose weights stay on the disk."""
 CONFIRM, CONFIRM_MINICITY = 3, 2
 """Finalists, and seeds of each."""
 
@@ -29,6 +33,8 @@ class Plan:
     """What will be run."""
 
     name: str
+    search_id: str
+    """By which MLflow and the ledger know it: a name may come again."""
     folder: Path
     """`<storage>/<name>`, absolute."""
     space: Space
@@ -50,11 +56,23 @@ class Plan:
     """Best configurations that are trained again, in full."""
     confirm_seeds: list[int]
     """`training/seed` of these trainings; the search's own is not among them."""
+    kept: int
+    """Best trials whose weights stay on the disk."""
     time_budget_s: float | None
     cache_budget: float | None
     """GB of a node's disk for decoded images; None: a share of what is free."""
+    on_bad_image: str
+    skipped: Mapping[str, int]
+    """Images that cannot be read and were left out, by set."""
     overlap: Overlap
     """What the sets share; refused unless --allow-overlap was given."""
+
+    @property
+    def resume(self) -> str:
+        """What to type to go on after an interruption."""
+        storage = self.folder.parent
+        where = "" if storage == Path("results").resolve() else f" --storage {shlex.quote(str(storage))}"
+        return f"python search/run.py --name {self.name}{where}"
 
     @property
     def ledger(self) -> Path:
@@ -66,9 +84,10 @@ class Plan:
         return self.base.training.epochs
 
 
-def make_plan(settings: SearchSettings) -> Plan:
-    """Check space, settings, data and weights; decode train and val. Raises VPRError and writes nothing but caches."""
-    space = load_space(settings.space)
+def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
+    """search_id: of the search that goes on, if one does. Check space, settings, data and weights; decode train and val. Raises VPRError and writes nothing but caches."""
+    space = load_space(settings.space or DEFAULT_SPACE)
+    seed = settings.seed or 0
     is_minicity = settings.data is None and settings.train is None and settings.val is None
     preset = dict(PRESET) if is_minicity else {}
     base, pinned = _base(settings, preset)
@@ -77,20 +96,19 @@ def make_plan(settings: SearchSettings) -> Plan:
         raise ConfigError(
             f"--trials {trials}, but --space {space.name} is a fixed list of {space.fixed_trials}; lower it"
         )
-    probe(space, base, pinned, settings.seed)
-    name = settings.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = settings.storage.resolve() / name
-    if folder.exists():
-        raise ConfigError(f"{folder} exists; give another --name, or remove it")
+    probe(space, base, pinned, seed)
     folders = find_folders(settings, minicity_folder() if is_minicity else None)
     read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent
     overlap = _check_overlap(folders, base, settings.allow_overlap)
-    _check_data(folders, base, settings.cache_budget)
+    skipped = _check_data(folders, base, settings)
+    name = settings.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     few = CONFIRM_MINICITY if is_minicity else CONFIRM
+    confirm = min(few if settings.confirm is None else settings.confirm, trials)
     seeds = range(base.training.seed + 1, base.training.seed + 1 + (settings.confirm_seeds or few))
     return Plan(
         name,
-        folder,
+        search_id or f"{name}-{uuid4().hex[:8]}",
+        settings.storage.resolve() / name,
         space,
         base,
         pinned,
@@ -99,12 +117,15 @@ def make_plan(settings: SearchSettings) -> Plan:
         folders,
         trials,
         train_data=_train_data(settings, is_minicity),
-        seed=settings.seed,
+        seed=seed,
         early_stopping=settings.early_stopping or ("none" if space.fixed_trials else "asha"),
-        confirm=min(few if settings.confirm is None else settings.confirm, trials),
+        confirm=confirm,
         confirm_seeds=list(seeds),
+        kept=trials if space.fixed_trials else max(settings.keep or KEEP, confirm),
         time_budget_s=settings.time_budget and settings.time_budget * 60,
         cache_budget=settings.cache_budget,
+        on_bad_image=settings.on_bad_image,
+        skipped=skipped,
         overlap=overlap,
     )
 
@@ -120,12 +141,16 @@ def describe(plan: Plan) -> list[str]:
         lines.append("set       " + _assignments(plan.pinned))
     if plan.confirm:
         lines.append(f"confirm   the best {plan.confirm} again, in full, with seeds {_listed(plan.confirm_seeds)}")
-    return lines + overlap_lines(plan.overlap)
+    return lines + data_lines(plan)
 
 
-def overlap_lines(overlap: Overlap) -> list[str]:
-    """What the reports of a search say of sets that share pictures or places."""
-    lines = [] if overlap.is_clean else [f"OVERLAP   {overlap.describe()}: no recall of this search can be trusted"]
+def data_lines(plan: Plan) -> list[str]:
+    """What the reports of a search say of images that were left out, and of sets that share pictures or places."""
+    overlap = plan.overlap
+    lines = [
+        f"skipped   {count} images of {name} cannot be read and are left out" for name, count in plan.skipped.items()
+    ]
+    lines += [] if overlap.is_clean else [f"OVERLAP   {overlap.describe()}: no recall of this search can be trusted"]
     lines += [
         f"overlap   {count} val pictures have a picture of {name} near: its recall is not of another place"
         for name, count in overlap.near_val.items()
@@ -181,15 +206,28 @@ def _listed(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _check_data(folders: Folders, base: TrialConfig, budget_gb: float | None) -> None:
-    data = open_data(folders, base.data, budget_gb)
-    PlaceSampler(data.labels, base.data, base.training.seed)  # refuses too few places
-    for test in folders.tests.values():
-        read_retrieval_set(test)  # names only: pictures of a test set are decoded after the search
+def _check_data(folders: Folders, base: TrialConfig, settings: SearchSettings) -> dict[str, int]:
+    """Decode all sets; returns how many images of each were left out. Raises BadImagesError with those of all sets."""
+    skipped, faults = {}, {}
+    how = settings.cache_budget, settings.on_bad_image
+    try:
+        data = open_data(folders, base.data, *how)
+        PlaceSampler(data.labels, base.data, base.training.seed)  # refuses too few places
+        skipped = {"train": len(data.skipped), "val": len(data.val.skipped)}
+    except BadImagesError as fault:
+        faults.update(fault.faults)
+    for name, folder in folders.tests.items():
+        try:
+            skipped[name] = len(open_retrieval(folder, base.data, *how).skipped)
+        except BadImagesError as fault:
+            faults.update(fault.faults)
+    if faults:
+        raise BadImagesError(faults)
     if base.model.weights != "none" or base.model.backbone not in TORCHVISION_BACKBONES:
         from vpr.backbones import build_backbone  # imports torch: seconds that MiniCity need not wait
 
         build_backbone(base.model, base.data.image_size)
+    return {name: count for name, count in skipped.items() if count}
 
 
 def _assignments(leaves: Mapping[str, Value]) -> str:

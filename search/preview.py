@@ -9,11 +9,12 @@ from pathlib import Path
 import ray
 from rich.console import Console
 
+from search.checkpoints import needed_bytes
 from search.cluster import Slots
 from search.conditions import DRAWS, draw, tree_of
 from search.early_stopping import REDUCTION, is_rung
-from search.history import what_varied
 from search.plan import Plan
+from search.records import what_varied
 from search.space import first_tries
 from vpr.config import TrialConfig
 from vpr.datasets import Folders
@@ -50,10 +51,10 @@ def show(plan: Plan, slots: Slots, console: Console) -> None:
     for trial in () if plan.space.fixed_trials else trials[:SAMPLES]:
         _line(console, "for example", what_varied(trial.params))
     _line(console, "at once", f"{slots.count} trials: {slots.why}")
-    folders = Folders(plan.folders.train, plan.folders.val)
+    folders = None if plan.preset else Folders(plan.folders.train, plan.folders.val)
     timing = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, max_retries=0)(_time)
     count = min(slots.count, AT_ONCE)
-    given = plan.base, folders, plan.cache_budget, slots.cpus, slots.device
+    given = plan.base, folders, plan.cache_budget, plan.on_bad_image, slots.cpus, slots.device
     paces = ray.get([timing.remote(*given) for _ in range(count)])
     for line in estimate(plan, slots, max(paces, key=lambda pace: pace.epoch_seconds)):
         _line(console, *line)
@@ -72,7 +73,7 @@ def estimate(plan: Plan, slots: Slots, pace: Pace) -> list[tuple[str, str]]:
     parts = f"{pace.steps} steps of {pace.step_seconds:.2g} s and {pace.val_seconds:.2g} s of val"
     between = _duration(longest) if longest == shortest else f"{_duration(shortest)} to {_duration(longest)}"
     stops = "" if longest == shortest else ", if two thirds are stopped at every rung or nobody is"
-    weights = pace.checkpoint_bytes * 2 * (plan.trials + again)  # a trial keeps its best and its last epoch
+    weights = needed_bytes(plan, slots, pace.checkpoint_bytes)
     existing = next(folder for folder in plan.folder.parents if folder.exists())
     free = shutil.disk_usage(existing).free
     return [
@@ -92,10 +93,13 @@ def _asha_epochs(epochs: int) -> float:
     return total
 
 
-def _time(config: TrialConfig, folders: Folders, budget_gb: float | None, cpus: int, device: str) -> Pace:
+def _time(
+    config: TrialConfig, folders: Folders | None, budget_gb: float | None, on_bad_image: str, cpus: int, device: str
+) -> Pace:
     import numpy as np
     import torch
 
+    from search.trainable import minicity
     from vpr.checkpoint import save_checkpoint
     from vpr.data import open_data
     from vpr.evaluate import vectors
@@ -105,7 +109,7 @@ def _time(config: TrialConfig, folders: Folders, budget_gb: float | None, cpus: 
 
     torch.set_num_threads(cpus)
     where = pick_device(device)
-    data = open_data(folders, config.data, budget_gb)
+    data = open_data(folders or minicity(), config.data, budget_gb, on_bad_image)
     trainer = Trainer(config, data, where, is_resumed=True)
     batches = list(trainer.sampler)[: STEPS + 1]
     times = []
@@ -134,4 +138,4 @@ def _duration(seconds: float) -> str:
 
 
 def _line(console: Console, label: str, text: str) -> None:
-    console.print(f"{label:<11} {text}", soft_wrap=True, markup=False)
+    console.print(f"{label:<11} {text}", soft_wrap=True)

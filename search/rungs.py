@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from scipy.stats import spearmanr
 
 from search.early_stopping import OUT_OF_TIME, is_rung, rung_before
-from search.history import INTERRUPTED, TrialRecord
+from search.records import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -47,5 +47,5 @@ def saved_seconds(trials: Iterable[TrialRecord], epochs: int) -> float:
 
 
 def is_stopped(record: TrialRecord) -> bool:
-    """By the early-stopping rule: not because time was up or someone interrupted the search."""
-    return record.state == "pruned" and record.stop_reason not in (OUT_OF_TIME, INTERRUPTED)
+    """By the early-stopping rule, and not because time was up."""
+    return record.state == "pruned" and record.stop_reason != OUT_OF_TIME

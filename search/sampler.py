@@ -1,5 +1,6 @@
 """TPE that learns from trials while they run, and from stopped and failed ones what they are worth."""
 
+import zlib
 from typing import Any
 
 import optuna
@@ -17,36 +18,44 @@ class LiveTPE(BaseSampler):
     Optuna's own ranks any completed trial above any stopped one, does not see failed ones, takes running ones for bad however
     well they do, and starts at random until trials have ended: with 64 slots all that the first wave learns goes unused.
     A trial without a value yet counts as the worst (the constant liar of Ginsbourger et al. 2010), and so does a failed one.
+    What is drawn depends on the seed, the trial's number, the leaf and the trials before alone, so that a search which is
+    resumed anywhere draws the same.
     """
 
-    def __init__(self, seed: int) -> None:
-        # Leaves that all trials have are modelled jointly, conditional ones each by itself: in simulated searches that needed
-        # a quarter less than `group=True`, which models each branch jointly from the few trials that it has.
-        self.tpe = TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS, constant_liar=False)
+    def __init__(self, seed: int, random_trials: int = RANDOM_TRIALS) -> None:
+        self.seed, self.random_trials = seed, random_trials
         self.sketch: optuna.Study | None = None
         self.sketched = -1
         """Number of the trial that the sketch is for."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self.tpe.infer_relative_search_space(self._before(study, trial), trial)
+        return self._tpe(trial, "").infer_relative_search_space(self._before(study, trial), trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self.tpe.sample_relative(self._before(study, trial), trial, search_space)
+        return self._tpe(trial, "").sample_relative(self._before(study, trial), trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        return self.tpe.sample_independent(self._before(study, trial), trial, param_name, param_distribution)
+        tpe = self._tpe(trial, param_name)
+        return tpe.sample_independent(self._before(study, trial), trial, param_name, param_distribution)
+
+    def _tpe(self, trial: FrozenTrial, leaf: str) -> TPESampler:
+        # Leaves that all trials have are modelled jointly, conditional ones each by itself: in simulated searches that needed
+        # a quarter less than `group=True`, which models each branch jointly from the few trials that it has.
+        seed = zlib.crc32(f"{self.seed} {trial.number} {leaf}".encode())
+        return TPESampler(seed=seed, n_startup_trials=self.random_trials, constant_liar=False)
 
     def _before(self, study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
         """The study as it was when this trial began, all trials complete."""
         if self.sketch is None or self.sketched != trial.number:
             self.sketched = trial.number
             self.sketch = optuna.create_study(direction="maximize")
-            others = study.get_trials(deepcopy=False)
-            self.sketch.add_trials([_as_complete(other) for other in others if other.number != trial.number])
+            others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+            # Known-good configurations that wait for their turn have no leaves yet.
+            self.sketch.add_trials([_as_complete(other) for other in others if other.state != TrialState.WAITING])
         return self.sketch
 
 

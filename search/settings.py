@@ -19,8 +19,8 @@ class SearchSettings:
     Without --data it searches on MiniCity, a small procedural city that is built in.
     """
 
-    space: str = "losses"
-    """What may vary: optimizers, schedulers, losses, full, paper, or a .py file with a function `suggest` (which is run)."""
+    space: str | None = None
+    """What may vary: optimizers, schedulers, losses (if not given), full, paper, or a .py file with a function `suggest` (which is run)."""
     data: Path | None = None
     """Folder that holds gsv_xs (or gsv_cities), sf_xs and tokyo_xs."""
     train: Path | None = None
@@ -34,9 +34,11 @@ class SearchSettings:
     epochs: int | None = None
     """Longest training of a trial, short for --set training/epochs=N."""
     name: str | None = None
-    """Folder of this search below --storage; the space and the time if not given."""
-    seed: int = 0
-    """Fixes the suggestions and, through training/seed, every trial."""
+    """Folder of this search below --storage; the space and the time if not given. That of an unfinished search goes on with it."""
+    fresh: bool = False
+    """Move the search of this --name aside and begin it anew."""
+    seed: int | None = None
+    """Fixes the suggestions and, through training/seed, every trial; 0 if not given."""
     cpus_per_trial: int | None = None
     """Cores of a trial; 1 without a GPU, else an even share."""
     gpus_per_trial: float | None = None
@@ -57,10 +59,14 @@ class SearchSettings:
     """Best configurations that are trained again, in full, with other seeds; 3 if not given, 2 on MiniCity, 0 for none."""
     confirm_seeds: int | None = None
     """Seeds of each of them; 3 if not given, 2 on MiniCity."""
+    keep: int | None = None
+    """Trials whose weights stay on the disk, the best ones; 3 if not given, and always those that are confirmed."""
     allow_overlap: bool = False
     """Go on where train, val and test share pictures or places; every report says so."""
     dry_run: bool = False
     """Print what would be tried, where, and how long it would take, and train nothing."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """What to do with images that cannot be read: list them and end, or leave them out."""
     cache_budget: float | None = None
     """GB of this machine's disk for decoded images, above which they are packed as files; most of what is free."""
 
@@ -69,15 +75,17 @@ def check(settings: SearchSettings) -> None:
     """Raise ConfigError for values that no machine could serve, all at once."""
     faults = [
         f"--{name.replace('_', '-')} {value} must be above 0"
-        for name in ("trials", "cpus_per_trial", "max_concurrent", "time_budget", "confirm_seeds")
+        for name in ("trials", "cpus_per_trial", "max_concurrent", "time_budget", "confirm_seeds", "keep")
         if (value := getattr(settings, name)) is not None and not 0 < value < math.inf
     ]
     if settings.confirm is not None and settings.confirm < 0:
         faults.append(f"--confirm {settings.confirm} must be 0 or more")
-    if settings.seed < 0:
+    if settings.seed is not None and settings.seed < 0:
         faults.append(f"--seed {settings.seed} must not be negative")
     if "://" in str(settings.storage) or ":/" in str(settings.storage):
         faults.append(f"--storage {settings.storage} is an address; give a folder (one that all machines share)")
+    if settings.storage.exists() and not settings.storage.is_dir():
+        faults.append(f"--storage {settings.storage} is a file; give another place")
     if settings.cache_budget is not None and not 0 <= settings.cache_budget < math.inf:
         faults.append(f"--cache-budget {settings.cache_budget} must be 0 or more (GB)")
     share = settings.gpus_per_trial or 0
@@ -85,13 +93,18 @@ def check(settings: SearchSettings) -> None:
         faults.append(f"--gpus-per-trial {share} must be 0 or more, and whole above 1")
     if settings.name is not None and not re.fullmatch(r"\w[\w.-]*", settings.name):
         faults.append(f"--name {settings.name!r} must be letters, digits, '_', '-' and '.': a folder below --storage")
+    if settings.fresh and settings.name is None:
+        faults.append("--fresh needs the --name that is to be moved aside")
     if faults:
         raise ConfigError("; ".join(faults))
 
 
 def find_folders(settings: SearchSettings, minicity: Path | None) -> Folders:
     """The sets of the search: those below --data (or MiniCity), with single ones replaced. Raises DataError."""
-    tests = dict(_named_folder(text) for text in settings.test)
+    named = [_named_folder(text) for text in settings.test]
+    tests = dict(named)
+    if len(tests) < len(named) or {"train", "val"} & set(tests):
+        raise ConfigError("--test NAME=DIR: each name once, and none of them train or val; rename one")
     root = settings.data or minicity
     if root is None:
         if settings.train is None or settings.val is None:

@@ -33,6 +33,8 @@ class Space:
     known_good: list[dict[str, Any]]
     fixed_trials: int | None
     """Length of a fixed list, which is run as a whole without early stopping; None for a space to search."""
+    source: str
+    """Text of its file."""
     tables: Sequence[Any] = ()
     """A study's own figures of the fixed list (`spaces.paper.StudyTable`), which are printed beside ours."""
 
@@ -40,16 +42,16 @@ class Space:
 def load_space(name: str) -> Space:
     """The shipped space or the file of that name; raises ConfigError where it is neither or has no `suggest`."""
     module = _from_file(Path(name)) if name.endswith(".py") else _shipped(name)
-    stem = Path(name).stem
+    stem, source = Path(name).stem, Path(str(module.__file__)).read_text()
     fixed, known_good = getattr(module, "FIXED", []), getattr(module, "KNOWN_GOOD", [])
     for label, entries in (("FIXED", fixed), ("KNOWN_GOOD", known_good)):
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise ConfigError(f"--space {name}: {label} must be a list of dictionaries of leaves; see spaces/paper.py")
     if fixed:
-        return Space(stem, _suggest_fixed(fixed), fixed, len(fixed), getattr(module, "TABLES", ()))
+        return Space(stem, _suggest_fixed(fixed), fixed, len(fixed), source, getattr(module, "TABLES", ()))
     if not callable(getattr(module, "suggest", None)):
         raise ConfigError(f"--space {name} has no function suggest(trial: optuna.Trial) -> None; see spaces/losses.py")
-    return Space(stem, module.suggest, known_good, None)
+    return Space(stem, module.suggest, known_good, None, source)
 
 
 def probe(space: Space, base: TrialConfig, pinned: Mapping[str, Value], seed: int) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from search.finals import Finalist
-from search.history import TrialRecord
+from search.ledger import head
 from search.outcome import RECALLS, Outcome
-from search.plan import overlap_lines
+from search.plan import data_lines
+from search.records import TrialRecord
+from search.storage import patiently
 from search.study import compare
 from vpr.leaves import from_leaves, to_leaves, to_text
 
@@ -45,7 +47,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "seed": plan.seed,
         "git_commit": _commit(),
         "versions": _versions(),
-        "data": {**plan.data, "overlap": overlap_lines(plan.overlap)},
+        "data": {**plan.data, "overlap": data_lines(plan)},
         "wall_seconds": round(outcome.wall_seconds, 1),
         "ray_seconds": round(outcome.ray_seconds, 1),
         "compute_share": round(outcome.compute_share, 3),
@@ -55,6 +57,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "saved_share": round(outcome.saved_share, 3),
         "seconds_to_first_step": outcome.seconds_to_first_step and round(outcome.seconds_to_first_step, 1),
         "slots": outcome.slots.count,
+        "sessions": len(outcome.history.events.sessions),
+        "disk_bytes": outcome.disk_bytes,
         "early_stopping": {"rule": plan.early_stopping, "rungs": [vars(rung) for rung in outcome.rungs]},
         "trials": [_trial(outcome, record) for record in outcome.trials],
         "finalists": [_finalist(outcome, place, found) for place, found in enumerate(finals.finalists)],
@@ -62,7 +66,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "importance": [vars(importance) for importance in outcome.importances],
         "study": compare(plan.space.tables, outcome.history, finals),
         "test": outcome.test(),
-        "ledger": {"file": outcome.plan.ledger.name, "looks": outcome.looks()},
+        "ledger": {"file": outcome.plan.ledger.name, "head": head(outcome.plan.ledger), "looks": outcome.looks()},
         "best": _best(outcome),
     }
 
@@ -143,9 +147,14 @@ def train_command(outcome: Outcome, record: TrialRecord) -> str | None:
 
 def write_summary(file: Path, outcome: Outcome) -> None:
     """Write summary.json beside and rename."""
-    partial = file.with_suffix(f".partial-{os.getpid()}")
-    partial.write_text(json.dumps(as_json(outcome), indent=2) + "\n")
-    os.replace(partial, file)
+    content = json.dumps(as_json(outcome), indent=2) + "\n"
+
+    def write() -> None:
+        partial = file.with_suffix(f".partial-{os.getpid()}")
+        partial.write_text(content)
+        os.replace(partial, file)
+
+    patiently(write)
 
 
 def _times(record: TrialRecord) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from search.certainty import Certainty
-from search.history import what_varied
 from search.importance import MINIMUM_TRIALS
 from search.outcome import RECALLS, Outcome
-from search.plan import overlap_lines
+from search.plan import data_lines
+from search.records import what_varied
 from search.study import compare, print_study
+from search.tracking import Tracker
 
 SHOWN_LEAVES = 5
 
@@ -29,7 +30,7 @@ def print_end(console: Console, outcome: Outcome, tracking: str) -> None:
         _line(console, "mattered", f"not known from {len(outcome.trials)} trials; {MINIMUM_TRIALS} are needed")
     print_study(console, outcome.plan.space.tables, compare(outcome.plan.space.tables, outcome.history, outcome.finals))
     print_finalists(console, outcome)
-    for line in overlap_lines(outcome.plan.overlap):
+    for line in data_lines(outcome.plan):
         console.print(line, soft_wrap=True)
     print_next_steps(console, outcome, tracking)
 
@@ -125,15 +126,32 @@ def print_next_steps(console: Console, outcome: Outcome, tracking: str) -> None:
         figures = "  ".join(f"R@{metric.rsplit('_', 1)[1]} {value:.1f}" for metric, value in recalls.items())
         count = f"looked at {looks[name]['all']} times, {looks[name]['this_search']} of them now: {outcome.plan.ledger.name}"
         _line(console, "test", f"{name}  {figures}  ({count})")
+    _line(console, "disk", f"{outcome.disk_bytes / 1e6:.0f} MB in {outcome.plan.folder}")
+    if outcome.history.is_interrupted:
+        return
     export = outcome.finals.export
     mlflow = shlex.join([str(Path(sys.executable).with_name("mlflow")), "ui", "--backend-store-uri", tracking])
     folders = outcome.plan.folders
     measured = next(iter(folders.tests.values()), folders.val)
     evaluate = [sys.executable, "-m", "vpr.evaluate", str(export), "--data", str(measured.parents[1])]
+    if export is None:
+        _line(console, "export", "failed, see above; the same command tries it again")
+        return
     _line(console, "export", str(export))
     _line(console, "summary", str(outcome.plan.folder / "summary.json"))
     _line(console, "look", mlflow)
     _line(console, "measure", shlex.join([*evaluate, "--split", "/".join(measured.parts[-2:])]))
+
+
+def print_tracking(console: Console, tracker: Tracker) -> None:
+    """What MLflow missed, if it missed anything."""
+    if tracker.failures:
+        left = (
+            f"{len(tracker.waiting)} calls wait for the next run of the command"
+            if tracker.waiting
+            else "all delivered later"
+        )
+        _line(console, "mlflow", f"{tracker.failures} failed attempts, {left} ({tracker.last_failure})")
 
 
 def _interval(certainty: Certainty, place: int) -> str:
@@ -142,4 +160,4 @@ def _interval(certainty: Certainty, place: int) -> str:
 
 
 def _line(console: Console, label: str, text: str) -> None:
-    console.print(f"{label:<9} {text}", soft_wrap=True, markup=False)
+    console.print(f"{label:<9} {text}", soft_wrap=True)

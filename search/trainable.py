@@ -1,67 +1,117 @@
 """One trial on one worker: the only place where training meets Ray Tune."""
 
-import tempfile
+import faulthandler
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ray import tune
 
+from search.records import FAILED, METRIC
+from search.storage import patiently
 from vpr.config import DataConfig, TrialConfig
 from vpr.data import TrainingData, open_data
 from vpr.datasets import Folders, find_sets
+from vpr.errors import TrainingError, VPRError
 from vpr.leaves import from_leaves
 from vpr.minicity.preset import minicity_folder
-
-CHECKPOINT = "checkpoint.pt"
 
 
 def run_trial(
     suggestion: dict[str, Any],
     base: TrialConfig,
     folders: Folders | None,
+    trials: Path,
     budget_gb: float | None,
+    on_bad_image: str,
     cpus: int,
     device: str,
 ) -> None:
-    """Train what was suggested and report every epoch with its checkpoint.
+    """Train what was suggested from its last epoch on, and report every epoch after its checkpoint is on the disk.
 
-    suggestion: `{"trial": number, "leaves": {leaf: value}, "seed": of a finalist trained again}`; folders: train and val, and no test set; None is MiniCity,
-    which every node writes for itself; budget_gb: of the node's disk for decoded images.
+    suggestion: `{"trial": number, "leaves": {leaf: value}, "seed": of a finalist trained again, "folder": below `trials`}`;
+    folders: train and val, and no test set; None is MiniCity, which every node writes for itself; budget_gb: of the node's
+    disk for decoded images.
     """
     import torch  # on the worker only: the driver needs neither it nor its memory
 
-    from vpr.checkpoint import load_checkpoint, save_checkpoint
+    from vpr.checkpoint import load_latest, save_epoch
     from vpr.precision import pick_device
     from vpr.train import Trainer
 
-    config = from_leaves(suggestion["leaves"], base)
-    torch.set_num_threads(cpus)
-    found = folders or _minicity()
-    checkpoint = tune.get_checkpoint()
-    data = _opened(found.train, found.val, config.data, budget_gb)
-    trainer = Trainer(config, data, pick_device(device), is_resumed=checkpoint is not None)
-    if checkpoint:
-        with checkpoint.as_directory() as folder:
-            trainer.load_state_dict(load_checkpoint(Path(folder) / CHECKPOINT, config))
-    for result in trainer:
-        with tempfile.TemporaryDirectory() as folder:
-            save_checkpoint(Path(folder) / CHECKPOINT, trainer.state_dict(), config)
-            # Highest for the best epoch so far, so Ray keeps that checkpoint beside the last one.
-            best_epoch = result.epoch if result.is_best else 0
-            times = {"first_step_at": trainer.first_step_at, "reported_at": time.time()}
-            report = {**result.metrics(), **times, "best_epoch": best_epoch}
-            tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
+    folder = trials / suggestion["folder"]
+    with _told_why(folder):
+        config = from_leaves(suggestion["leaves"], base)
+        torch.set_num_threads(cpus)
+        found = folders or minicity()
+        data = _opened(found.train, found.val, config.data, budget_gb, on_bad_image)
+        state = load_latest(folder, config)
+        trainer = Trainer(config, data, pick_device(device), is_resumed=state is not None)
+        if state:
+            trainer.load_state_dict(state)
+            assert trainer.metrics
+            _report(trainer.metrics, None)  # the driver may have been killed before it heard of it
+        for result in trainer:
+            patiently(save_epoch, folder, trainer.state_dict(), config)
+            _report(result.metrics(), trainer.first_step_at)
 
 
-def _minicity() -> Folders:
+def _report(metrics: dict[str, float], first_step_at: float | None) -> None:
+    tune.report({**metrics, "first_step_at": first_step_at, "reported_at": time.time()})
+
+
+@contextmanager
+def _told_why(folder: Path) -> Iterator[None]:
+    """Says why a trial fails before it does, also where native code kills the process: then the next worker says it."""
+    crash = folder / "crash.txt"
+    try:
+        if crash.exists() and (last := crash.read_text()):
+            raise TrainingError(f"native code crashed: {_in_one_line(last)}")
+        with patiently(_opened_to_write, crash) as trace:
+            faulthandler.enable(trace)
+            try:
+                yield
+            finally:
+                faulthandler.enable()
+        crash.unlink(missing_ok=True)
+    except Exception as fault:
+        crash.unlink(missing_ok=True)
+        tune.report({FAILED: _reason(fault), METRIC: float("nan"), "epoch": 0})
+        raise
+
+
+def _opened_to_write(file: Path) -> IO[str]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file.open("w")
+
+
+def _reason(fault: Exception) -> str:
+    """One line; our own errors need no name before their message, and the system's no traceback."""
+    text = " ".join(str(fault).split())[:250]
+    name = type(fault).__name__
+    if name in ("MemoryError", "OutOfMemoryError"):  # torch's own is one of them
+        text += "; lower data/places_per_batch, or give a trial more of the machine"
+    return text if isinstance(fault, VPRError) else f"{name}: {text}"
+
+
+def _in_one_line(trace: str) -> str:
+    """`Fatal Python error: Segmentation fault` and the innermost line of Python, of faulthandler's trace."""
+    lines = [line.strip() for line in trace.splitlines()]
+    current = next((at for at, line in enumerate(lines) if line.startswith("Current thread")), 0)
+    inner = next((line for line in lines[current:] if line.startswith("File ")), "")
+    return f"{lines[0].removeprefix('Fatal Python error: ')}, {inner}".rstrip(", ")
+
+
+def minicity() -> Folders:
     """Of this node, written first if it is not there; without its test sets, which a trial must not see."""
     found = find_sets(minicity_folder())
     return Folders(found.train, found.val)
 
 
 @cache
-def _opened(train: Path, val: Path, config: DataConfig, budget_gb: float | None) -> TrainingData:
+def _opened(train: Path, val: Path, config: DataConfig, budget_gb: float | None, on_bad_image: str) -> TrainingData:
     """A reused worker finds the data of its trial before open."""
-    return open_data(Folders(train, val), config, budget_gb)
+    return open_data(Folders(train, val), config, budget_gb, on_bad_image)

@@ -1,10 +1,14 @@
 """Ray Tune's part: the trials of a plan and the confirmation of the best, on the slots there are."""
 
 import logging
-import math
+import os
+import signal
+import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -14,59 +18,121 @@ from search.bridge import OptunaBridge
 from search.cluster import Slots
 from search.confirmation import Confirming
 from search.early_stopping import EarlyStopping
-from search.history import INTERRUPTED, History
+from search.history import RETRIES, History
 from search.plan import Plan
 from search.tracking import Tracker
-from search.trainable import CHECKPOINT, run_trial
+from search.trainable import run_trial
 from vpr.datasets import Folders
 
 
 def run_trials(plan: Plan, slots: Slots, tracker: Tracker, console: Console) -> History:
-    """Run the trials to their end and the best again; returns what happened. A failed trial does not end the search."""
-    folders = None if plan.preset else Folders(plan.folders.train, plan.folders.val)
-    trainable = partial(
-        run_trial, base=plan.base, folders=folders, budget_gb=plan.cache_budget, cpus=slots.cpus, device=slots.device
-    )
-    deadline = math.inf if plan.time_budget_s is None else time.monotonic() + plan.time_budget_s
-    early_stopping = EarlyStopping(plan.early_stopping, plan.epochs, deadline)
+    """Run the trials to their end and the best again; returns what happened. A failed trial does not end the search.
+
+    What history.jsonl holds of an earlier session is not done again: Optuna, MLflow and the early stopping are told what
+    they missed, and trials that ran go on from their last epoch.
+    """
+    early_stopping = EarlyStopping(plan.early_stopping, plan.epochs)
     confirmations = plan.confirm * len(plan.confirm_seeds)
-    history = History(plan.base, tracker, console, plan.trials, confirmations, early_stopping.reasons)
-    bridge = OptunaBridge(plan.space, plan.folder / "study.journal", plan.name, plan.base, plan.pinned, plan.seed)
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, slots.resources),
-        tune_config=tune.TuneConfig(
-            search_alg=Confirming(bridge, history, plan.trials, plan.confirm, plan.confirm_seeds, deadline),
-            scheduler=early_stopping,
-            num_samples=plan.trials + confirmations,
-            max_concurrent_trials=slots.count,  # without it OptunaSearch keeps one trial waiting at a time
-            reuse_actors=True,
-            trial_name_creator=_folder,
-            trial_dirname_creator=_folder,
-        ),
-        run_config=tune.RunConfig(
-            name="trials",
-            storage_path=str(plan.folder),
-            callbacks=[history],
-            checkpoint_config=tune.CheckpointConfig(
-                num_to_keep=1, checkpoint_score_attribute="best_epoch", checkpoint_score_order="max"
-            ),
-            verbose=0,
-        ),
+    history = History(
+        *(plan.folder, plan.base, tracker, console, plan.trials, confirmations, plan.kept),
+        stops=early_stopping.reasons,
+        resume=plan.resume,
     )
-    # History tells of failed trials in a line each; Ray would print their tracebacks.
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    results = tuner.fit()
-    bridge.finish()
-    history.finish(INTERRUPTED)
-    for number in range(len(results)):
-        result = results[number]
-        checkpoint = result.get_best_checkpoint("best_epoch", "max") if result.checkpoint else None
-        if result.config and checkpoint:
-            key = result.config["trial"], result.config["seed"]
-            history.records[key].checkpoint = Path(checkpoint.path) / CHECKPOINT
+    if plan.time_budget_s is not None:
+        early_stopping.deadline = time.monotonic() + plan.time_budget_s - history.events.seconds_before()
+    journal = plan.folder / "study.journal"
+    is_resumed = bool(history.records)
+    if not is_resumed:
+        journal.unlink(missing_ok=True)  # of a search that was killed before its first trial
+    told = history.storage.failed
+    bridge = OptunaBridge(plan.space, journal, plan.name, plan.base, plan.pinned, plan.seed, is_resumed, told)
+    _catch_up(history, early_stopping, bridge)
+    if history.missing:
+        with interruptible() as was_interrupted:
+            _tune(plan, slots, history, early_stopping, bridge)
+        if was_interrupted():
+            history.interrupt()
     return history
 
 
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM let Tune finish what it writes and end; a second one ends at once (KeyboardInterrupt)."""
+    count = 0
+
+    def stop(number: int, frame: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > 1:
+            raise KeyboardInterrupt
+        # Not through the console, which may be in the middle of a line: that would raise here.
+        os.write(sys.stderr.fileno(), b"interrupted: what is being written is finished first\n")
+        os.kill(os.getpid(), signal.SIGUSR1)  # Tune's own signal to end
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: count > 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _catch_up(history: History, early_stopping: EarlyStopping, bridge: OptunaBridge) -> None:
+    """Bring all that forgets with a process to where history.jsonl is."""
+    known = list(history.records.values())
+    for number, epoch, recall in history.events.reports:
+        early_stopping.judge(number, epoch, recall)
+    lost = bridge.reconcile({record.number: record for record in history.searched})
+    for record in known:
+        history.track(record)
+        history.tracker.epochs(record)
+        if record.has_ended:
+            history.tracker.end(record)
+        elif record.stop_reason or len(record.epochs) >= history.epochs:
+            history.close(record)
+        elif record.seed is None and record.number in lost:
+            history.end(record, "failed", "its worker was lost")
+    bridge.reconcile({record.number: record for record in history.searched})
+    history.prune(record for record in known if record.has_ended)
+
+
+def _tune(plan: Plan, slots: Slots, history: History, early_stopping: EarlyStopping, bridge: OptunaBridge) -> None:
+    trainable = partial(
+        run_trial,
+        base=plan.base,
+        folders=None if plan.preset else Folders(plan.folders.train, plan.folders.val),
+        trials=plan.folder / "trials",
+        budget_gb=plan.cache_budget,
+        on_bad_image=plan.on_bad_image,
+        cpus=slots.cpus,
+        device=slots.device,
+    )
+    deadline = early_stopping.deadline
+    # What Ray writes for itself is not needed after it.
+    with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, slots.resources),
+            tune_config=tune.TuneConfig(
+                search_alg=Confirming(bridge, history, plan.trials, plan.confirm, plan.confirm_seeds, deadline),
+                scheduler=early_stopping,
+                num_samples=history.missing,
+                max_concurrent_trials=slots.count,  # without it OptunaSearch keeps one trial waiting at a time
+                reuse_actors=True,
+                trial_name_creator=_folder,
+                trial_dirname_creator=_folder,
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=scratch,
+                callbacks=[history],
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                verbose=0,
+            ),
+        )
+        # History tells of failed trials in a line each; Ray would print their tracebacks.
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        tuner.fit()
+
+
 def _folder(trial: Any) -> str:
-    number, seed = trial.config["trial"], trial.config["seed"]
-    return f"trial-{number:04d}" + ("" if seed is None else f"-seed-{seed}")
+    return str(trial.config["folder"])

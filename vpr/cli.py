@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import tyro
 
-from vpr.errors import ConfigError, VPRError
+from vpr.errors import BadImagesError, ConfigError, VPRError
 
 Settings = TypeVar("Settings")
 
@@ -18,6 +18,11 @@ def run(main: Callable[[Settings], int], settings: type[Settings], prog: str) ->
     """Parse the command line into `settings`, call `main`, and exit with its code; 2 for bad input, 130 if interrupted."""
     try:
         code = main(_parsed(settings, prog))
+    except BadImagesError as error:
+        from vpr.store import report_bad
+
+        print(f"error: {BadImagesError(error.faults, report_bad(error.faults))}", file=sys.stderr)
+        code = 2
     except VPRError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2

@@ -5,7 +5,7 @@ import hashlib
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -79,13 +79,13 @@ def find_sets(root: Path) -> Folders:
     return Folders(train, root / "sf_xs/val", {name: root / name for name in TEST_SETS if (root / name).is_dir()})
 
 
-def read_places(folder: Path, images_per_place: int, skip_small: bool = False) -> Places:
-    """Read GSV-XS or full GSV-Cities, whichever is there.
+def read_places(folder: Path, images_per_place: int, skip_small: bool = False, without: Container[Path] = ()) -> Places:
+    """Read GSV-XS or full GSV-Cities, whichever is there, without some images.
 
     Raises DataError for an empty folder, a name without a place, and a place with fewer than `images_per_place` images
     (left out instead with `skip_small`).
     """
-    pairs = _train_pairs(folder)
+    pairs = [(place, path) for place, path in _train_pairs(folder) if path not in without]
     sizes = Counter(place for place, _ in pairs)
     small = [place for place, size in sizes.items() if size < images_per_place]
     if small and not skip_small:
@@ -108,9 +108,16 @@ def train_images(folder: Path) -> list[Path]:
     return [path for _, path in _train_pairs(folder)]
 
 
-def read_retrieval_set(folder: Path) -> RetrievalSet:
-    """Read `database` and `queries` of SF-XS, Tokyo-XS or a set like them; raises DataError for names without position."""
-    database, queries = find_images(folder / "database"), find_images(folder / "queries")
+def read_retrieval_set(folder: Path, without: Container[Path] = ()) -> RetrievalSet:
+    """Read `database` and `queries` of SF-XS, Tokyo-XS or a set like them, without some images.
+
+    Raises DataError for names without position.
+    """
+    database, queries = (
+        [path for path in find_images(folder / part) if path not in without] for part in ("database", "queries")
+    )
+    if not database or not queries:
+        raise DataError(f"{folder} has no image left that can be read, in database/ or in queries/; replace them")
     return RetrievalSet(set_name(folder), database, queries, _positions(database), _positions(queries))
 
 

@@ -1,5 +1,7 @@
 """What a person can mend: each message says what, where, and what to do."""
 
+from pathlib import Path
+
 
 class VPRError(Exception):
     """A fault in what was given (settings, data, weights); shown as one line, exit code 2."""
@@ -11,6 +13,20 @@ class ConfigError(VPRError):
 
 class DataError(VPRError):
     """A folder, file name or image that cannot be used."""
+
+
+class BadImagesError(DataError):
+    """Images that cannot be decoded."""
+
+    def __init__(self, faults: dict[Path, str], report: Path | None = None) -> None:
+        """faults: why, by path; report: file that lists them all."""
+        self.faults = faults
+        first = next(iter(faults))
+        listed = "" if report is None else f"; all are listed in {report}"
+        super().__init__(
+            f"{len(faults)} images cannot be read, first {first} ({faults[first]}){listed}; replace or remove them, "
+            "or leave them out with --on-bad-image skip"
+        )
 
 
 class WeightsError(VPRError):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -87,6 +87,8 @@ class EvaluateSettings:
     """auto, cpu or cuda."""
     cache_budget: float | None = None
     """GB of disk for decoded images, above which they are packed as files; most of what is free."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """What to do with images that cannot be read: list them and end, or leave them out."""
 
 
 def main(settings: EvaluateSettings) -> int:
@@ -99,10 +101,12 @@ def main(settings: EvaluateSettings) -> int:
         raise DataError(f"{folder} is not a folder; --split names one below --data, such as sf_xs/val or tokyo_xs/test")
     model, config = load_model(settings.checkpoint)
     device = pick_device(settings.device)
-    retrieval = open_retrieval(folder, config.data, settings.cache_budget)
+    retrieval = open_retrieval(folder, config.data, settings.cache_budget, settings.on_bad_image)
     found = evaluate(model.to(device), retrieval, config.training.precision, device)
     print(f"{retrieval.name}: {len(retrieval.database)} database images, {len(retrieval.queries)} queries, ", end="")
     print(f"{retrieval.queries_without_positives} without any within {config.data.positive_radius_m:g} m")
+    if retrieval.skipped:
+        print(f"{len(retrieval.skipped)} images cannot be read and are left out")
     for n, value in found.items():
         print(f"recall@{n:<3} {value:6.2f} %")
     return 0

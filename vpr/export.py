@@ -10,8 +10,9 @@ from typing import Any
 from safetensors.torch import save_file
 
 from vpr.backbones import read_weights
-from vpr.checkpoint import read_checkpoint
+from vpr.checkpoint import best_file, read_checkpoint
 from vpr.config import TrialConfig
+from vpr.epochs import epoch_files
 from vpr.errors import ConfigError, WeightsError
 from vpr.leaves import from_leaves, to_leaves
 from vpr.model import PlaceModel
@@ -52,7 +53,9 @@ def load_export(folder: Path) -> tuple[PlaceModel, TrialConfig]:
 
 
 def load_model(path: Path) -> tuple[PlaceModel, TrialConfig]:
-    """The model of an export folder or of a checkpoint file, in evaluation mode, and its configuration."""
+    """The model of an export folder, a training's folder (its best epoch) or a checkpoint file, in evaluation mode."""
+    if path.is_dir() and epoch_files(path):
+        path = best_file(path)
     if path.is_dir():
         return load_export(path)
     state, config = read_checkpoint(path)

@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vpr.errors import DataError
+from vpr.errors import BadImagesError, DataError
 
 TASK = 16
 """Images that a thread writes before it reports: each report costs as much as decoding a small image."""
@@ -81,36 +81,33 @@ def _decoders() -> ThreadPoolExecutor:
 
 
 def write_decoded(file: Path, paths: Sequence[Path], image_size: tuple[int, int], watch: Watch) -> None:
-    """Decode `paths` into the file of a DecodedImages, with all cores; raises DataError for an unreadable image."""
+    """Decode `paths` into the file of a DecodedImages, with all cores; raises BadImagesError with all that are unreadable."""
     header = io.BytesIO()
     facts = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), 3, *image_size)}
     np.lib.format.write_array_header_2_0(header, facts)
     ends = 3 * image_size[0] * image_size[1] * np.arange(1, len(paths) + 1)
-    _write(file, header.getvalue(), ends, lambda row: read_image(paths[row], image_size).tobytes(), watch)
+    _write(file, header.getvalue(), ends, paths, lambda path: read_image(path, image_size).tobytes(), watch)
 
 
 def write_packed(file: Path, paths: Sequence[Path], image_size: tuple[int, int], watch: Watch) -> None:
-    """Copy `paths` into the file of a PackedImages; raises DataError for an image that cannot be decoded."""
+    """Copy `paths` into the file of a PackedImages; raises BadImagesError with all that cannot be decoded."""
     ends = np.cumsum([path.stat().st_size for path in paths], dtype=np.int64)
     header = io.BytesIO()
     np.save(header, ends)
 
-    def content(row: int) -> bytes:
-        read_image(paths[row], image_size)  # now, and not in the middle of a training
-        found = paths[row].read_bytes()
-        if len(found) != ends[row] - (ends[row - 1] if row else 0):
-            raise DataError(f"{paths[row]} changed while it was read; start again when its folder is at rest")
-        return found
+    def content(path: Path) -> bytes:
+        read_image(path, image_size)  # now, and not in the middle of a training
+        return path.read_bytes()
 
-    _write(file, header.getvalue(), ends, content, watch)
+    _write(file, header.getvalue(), ends, paths, content, watch)
 
 
 def read_image(path: Path, image_size: tuple[int, int]) -> np.ndarray:
-    """One image as (3, H, W) uint8, resized with an antialiased bilinear filter; raises DataError if unreadable."""
+    """One image as (3, H, W) uint8, resized with an antialiased bilinear filter; raises BadImagesError if unreadable."""
     try:
         return _decode(path, image_size)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as fault:
-        raise DataError(f"{path} cannot be read as an image ({fault}); replace or remove it") from None
+        raise BadImagesError({path: " ".join(str(fault).replace(str(path), "it").split())}) from None
 
 
 def _decode(source: Path | BinaryIO, image_size: tuple[int, int]) -> np.ndarray:
@@ -121,12 +118,34 @@ def _decode(source: Path | BinaryIO, image_size: tuple[int, int]) -> np.ndarray:
     return pixels.transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
 
 
-def _write(file: Path, header: bytes, ends: np.ndarray, content: Callable[[int], bytes], watch: Watch) -> None:
-    """Write `header`, then what `content` gives for each row, which ends at `ends` (N,) bytes behind the header."""
+def _write(
+    file: Path,
+    header: bytes,
+    ends: np.ndarray,
+    paths: Sequence[Path],
+    content: Callable[[Path], bytes],
+    watch: Watch,
+) -> None:
+    """Write `header`, then what `content` gives for each path, which ends at `ends` (N,) bytes behind the header.
+
+    All paths are read, and then BadImagesError is raised where some could not be.
+    """
+    faults: dict[Path, str] = {}
+    sizes = np.diff(ends, prepend=0)
+
+    def read(row: int) -> bytes:
+        try:
+            found = content(paths[row])
+        except BadImagesError as fault:
+            faults.update(fault.faults)
+            return bytes(sizes[row])
+        if len(found) != sizes[row]:
+            raise DataError(f"{paths[row]} changed while it was read; start again when its folder is at rest")
+        return found
 
     def write(first: int) -> list[None]:
         rows = range(first, min(first + TASK, len(ends)))
-        rest = memoryview(b"".join(map(content, rows)))
+        rest = memoryview(b"".join(map(read, rows)))
         offset = len(header) + int(ends[rows[-1]]) - len(rest)
         while rest:
             # Not through a memory map: there a full disk kills the process, here it is an OSError.
@@ -142,5 +161,7 @@ def _write(file: Path, header: bytes, ends: np.ndarray, content: Callable[[int],
             for _ in watch(chain.from_iterable(pool.map(write, range(0, len(ends), TASK)))):
                 pass
         finally:
-            pool.shutdown(cancel_futures=True)  # after a fault the other images need not be read
+            pool.shutdown(cancel_futures=True)  # after a full disk the other images need not be read
         os.fsync(sink.fileno())
+    if faults:
+        raise BadImagesError(dict(sorted(faults.items())))

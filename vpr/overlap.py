@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -115,4 +116,6 @@ def _place(path: Path) -> tuple[float, float, float]:
     """East and north in metres and the UTM zone, negative in the south and NaN where it is not said. Raises DataError."""
     east, north = position(path)
     zone, band = path.name.split("@")[3:5] if path.name.count("@") > 4 else ("", "")
-    return east, north, (float(zone) if band >= "N" else -float(zone)) if zone.isdigit() else math.nan
+    if not zone.isdigit() or not re.fullmatch("[A-Za-z]", band):
+        return east, north, math.nan
+    return east, north, float(zone) if band.upper() >= "N" else -float(zone)

@@ -22,8 +22,6 @@ class EpochResult:
     val_seconds: float
     loss_weights: int
     """Trained weights that the loss itself owns; 0 for most losses."""
-    is_best: bool
-    """Better than every epoch before it, by `best_key`."""
 
     def metrics(self) -> dict[str, float]:
         """By the names that MLflow, reports and summary.json use."""

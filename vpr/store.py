@@ -1,10 +1,12 @@
 """The image store of a node: each set is read once, into one file that all its trials share."""
 
 import hashlib
+import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import track
 
-from vpr.errors import ConfigError, DataError
+from vpr.errors import BadImagesError, ConfigError, DataError
 from vpr.images import DecodedImages, Images, PackedImages, Watch, write_decoded, write_packed
 
 FREE_SHARE = 0.8
 """Of the free disk, what decoded images may take when no budget is given; the rest is for checkpoints and for others."""
 
+BAD = ".bad.json"
+"""Ending of the file that remembers which images of a set cannot be read."""
 DECODER = f"chw-pillow{PIL.__version__}"
 """What wrote the decoded images and how: another one neither reads nor removes them."""
 
@@ -36,8 +40,8 @@ def open_store(
 
     Decoded while all stores of this node stay below `budget_gb` (a share of the free disk if None), else packed as
     files, which is said on stderr; decoded images that are there are used. Keyed by names, sizes and times: changed images
-    make a new store, and the old one goes. Raises ConfigError for a negative budget, DataError for an image that cannot be
-    read and for a disk that is too small.
+    make a new store, and the old one goes. Raises ConfigError for a negative budget, DataError for a disk that is too small,
+    and BadImagesError with all images that cannot be read, which is known from then on.
     """
     if budget_gb is not None and not budget_gb >= 0:
         raise ConfigError(f"--cache-budget {budget_gb} must be 0 or more (GB)")
@@ -46,7 +50,9 @@ def open_store(
     stem = f"{name.replace('/', '-')}-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]}-"
     images = f"{stem}{_fingerprint(folder, paths)}"
     decoded = cache / f"{images}-{'x'.join(map(str, image_size))}-{DECODER}.npy"
-    packed = cache / f"{images}.pack"
+    packed, bad = cache / f"{images}.pack", cache / f"{images}{BAD}"
+    if bad.exists():
+        raise BadImagesError({folder / name: reason for name, reason in json.loads(bad.read_text()).items()})
     if found := _opened(decoded, DecodedImages):
         return found
     # One build at a time: each takes all cores, and what is left of the disk is known.
@@ -55,14 +61,20 @@ def open_store(
             return found
         for file in cache.iterdir():
             is_left = ".partial-" in file.name or not file.name.startswith(images)
-            if file.name.startswith(stem) and is_left:  # a killed build, images that have changed since
+            if (
+                file.name.startswith(stem) and is_left and file.suffix != ".json"
+            ):  # a killed build, images that have changed since
                 file.unlink(missing_ok=True)
         size = len(paths) * image_size[0] * image_size[1] * 3
         room = _room(cache, budget_gb)
         if size <= room:
-            _build(
-                decoded, lambda file, watch: write_decoded(file, paths, image_size, watch), f"decoding {name}", paths
-            )
+            with _remembered(bad, folder):
+                _build(
+                    decoded,
+                    lambda file, watch: write_decoded(file, paths, image_size, watch),
+                    f"decoding {name}",
+                    paths,
+                )
             return DecodedImages(decoded)
         print(
             f"packed    {name}: {size / 1e9:.2f} GB decoded do not fit into the {max(room, 0) / 1e9:.2f} GB left for it, so every "
@@ -72,8 +84,31 @@ def open_store(
         if found := _opened(packed, PackedImages, image_size):
             return found
         _check_disk(cache, sum(path.stat().st_size for path in paths), name)
-        _build(packed, lambda file, watch: write_packed(file, paths, image_size, watch), f"packing {name}", paths)
+        with _remembered(bad, folder):
+            _build(packed, lambda file, watch: write_packed(file, paths, image_size, watch), f"packing {name}", paths)
         return PackedImages(packed, image_size)
+
+
+def report_bad(faults: dict[Path, str]) -> Path:
+    """A file that lists the images that cannot be read, with the reason."""
+    file = cache_folder() / "bad-images.tsv"
+    _replace(file, "".join(f"{path}\t{reason}\n" for path, reason in faults.items()))
+    return file
+
+
+@contextmanager
+def _remembered(bad: Path, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BadImagesError as fault:
+        _replace(bad, json.dumps({str(path.relative_to(folder)): why for path, why in fault.faults.items()}))
+        raise
+
+
+def _replace(file: Path, text: str) -> None:
+    partial = file.with_name(f"{file.stem}.partial-{os.getpid()}")
+    partial.write_text(text)
+    os.replace(partial, file)
 
 
 def _build(file: Path, write: Callable[[Path, Watch], None], label: str, paths: Sequence[Path]) -> None:

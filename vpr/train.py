@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,11 +13,12 @@ import tyro
 from vpr import cli
 from vpr.augment import AUGMENTS
 from vpr.batches import PlaceSampler
-from vpr.checkpoint import load_checkpoint, save_checkpoint
+from vpr.checkpoint import best_file, load_latest, save_epoch
 from vpr.config import ModelConfig, TrialConfig
 from vpr.data import TrainingData, open_data
 from vpr.datasets import find_sets
-from vpr.errors import ConfigError, TrainingError
+from vpr.epochs import epoch_files
+from vpr.errors import ConfigError, TrainingError, WeightsError
 from vpr.evaluate import evaluate
 from vpr.leaves import from_leaves, parse_assignments, to_leaves, to_text
 from vpr.loading import load
@@ -41,6 +42,10 @@ class Trainer:
         self.epoch = 0
         self.best: list[float] | None = None
         """`best_key` of the best epoch so far."""
+        self.best_before: list[float] | None = None
+        """The same, an epoch earlier."""
+        self.metrics: dict[str, float] | None = None
+        """Of the last epoch."""
         self.first_step_at: float | None = None
         """Unix seconds when the first step began, its batch gathered."""
         self.sampler = PlaceSampler(data.labels, config.data, config.training.seed)
@@ -87,12 +92,14 @@ class Trainer:
         self.schedule.after_epoch(recalls[1])
         key = best_key({"val/recall_at_1": recalls[1], "val/recall_at_5": recalls[5], "epoch": self.epoch})
         is_best = self.best is None or key > tuple(self.best)
-        self.best = list(key) if is_best else self.best
+        self.best_before, self.best = self.best, list(key) if is_best else self.best
         batch = self.config.data.places_per_batch * self.config.data.images_per_place
         speed = len(self.sampler) * batch / train_seconds
-        return EpochResult(
-            self.epoch, recalls, loss, learning_rate, speed, train_seconds, val_seconds, self.loss_weights, is_best
+        result = EpochResult(
+            self.epoch, recalls, loss, learning_rate, speed, train_seconds, val_seconds, self.loss_weights
         )
+        self.metrics = result.metrics()
+        return result
 
     def step(self, images: torch.Tensor, places: np.ndarray) -> torch.Tensor:
         """One optimizer step on images (P*K, 3, H, W) uint8 and their places (P*K,); returns the loss, still on the device."""
@@ -115,6 +122,8 @@ class Trainer:
         return {
             "epoch": self.epoch,
             "best": self.best,
+            "best_before": self.best_before,
+            "metrics": self.metrics,
             **{name: part.state_dict() for name, part in parts.items()},
             "augment_generator": self.augment_generator.get_state(),
             "torch_generator": torch.get_rng_state(),
@@ -122,7 +131,8 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epoch, self.best = state["epoch"], state["best"]
+        self.epoch, self.metrics = state["epoch"], state["metrics"]
+        self.best, self.best_before = state["best"], state["best_before"]
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.augment_generator.set_state(state["augment_generator"])
@@ -143,22 +153,24 @@ def fits_projection(config: ModelConfig) -> bool:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Train one configuration and keep its best and its last epoch as checkpoints."""
+    """Train one configuration and keep its best epoch and its last two as checkpoints."""
 
     data: Path | None = None
     """Folder that holds gsv_xs and sf_xs; MiniCity with its preset if not given."""
     set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Set a leaf, such as optimizer/lr=0.01 (repeatable)."""
     out: Path = Path("results/train")
-    """Folder for best.pt and last.pt."""
+    """Folder for the checkpoints, epoch-0001.pt and so on."""
     resume: bool = False
-    """Go on from last.pt of that folder."""
+    """Go on from the last epoch in that folder."""
     device: str = "auto"
     """auto, cpu or cuda."""
     threads: int | None = None
     """Threads of a CPU; torch's own choice if not given. Another number gives other last digits."""
     cache_budget: float | None = None
     """GB of disk for decoded images, above which they are packed as files; most of what is free."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """What to do with images that cannot be read: list them and end, or leave them out."""
 
 
 def main(settings: TrainSettings) -> int:
@@ -169,26 +181,30 @@ def main(settings: TrainSettings) -> int:
         if settings.threads < 1:
             raise ConfigError(f"--threads {settings.threads} must be 1 or more")
         torch.set_num_threads(settings.threads)
-    if (settings.out / "last.pt").exists() and not settings.resume:
+    if epoch_files(settings.out) and not settings.resume:
         raise ConfigError(f"{settings.out} holds a training already; give --resume to go on, or another --out")
     if settings.out.exists() and not settings.out.is_dir():
         raise ConfigError(f"--out {settings.out} is a file; give a folder")
+    state = load_latest(settings.out, config) if settings.resume else None
+    if settings.resume and state is None:
+        raise WeightsError(f"{settings.out} holds no epoch to go on from; leave out --resume, or give its --out")
     settings.out.mkdir(parents=True, exist_ok=True)
-    data = open_data(find_sets(settings.data or minicity_folder()), config.data, settings.cache_budget)
+    sets = find_sets(settings.data or minicity_folder())
+    data = open_data(sets, config.data, settings.cache_budget, settings.on_bad_image)
+    if skipped := len(data.skipped) + len(data.val.skipped):
+        print(f"{skipped} images cannot be read and are left out")
     print("  ".join(f"{name}={to_text(name, value)}" for name, value in to_leaves(config).items()))
     trainer = Trainer(config, data, device, is_resumed=settings.resume)
-    if settings.resume:
-        trainer.load_state_dict(load_checkpoint(settings.out / "last.pt", config))
+    if state:
+        trainer.load_state_dict(state)
     if config.training.epochs == 0:
         print("untrained  " + "  ".join(f"recall@{n} {value:.1f}" for n, value in trainer.validate().items()))
-        save_checkpoint(settings.out / "best.pt", trainer.state_dict(), config)
+        save_epoch(settings.out, trainer.state_dict(), config)
     for result in trainer:
         recalls = "  ".join(f"recall@{n} {value:.1f}" for n, value in result.recalls.items())
         print(f"epoch {result.epoch}  loss {result.loss:.4f}  {recalls}  {result.images_per_second:.0f} images/s")
-        save_checkpoint(settings.out / "last.pt", trainer.state_dict(), config)
-        if result.is_best:
-            save_checkpoint(settings.out / "best.pt", trainer.state_dict(), config)
-    print(f"best epoch: {settings.out / 'best.pt'}")
+        save_epoch(settings.out, trainer.state_dict(), config)
+    print(f"best epoch: {best_file(settings.out)}")
     return 0
 
 

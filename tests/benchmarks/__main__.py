@@ -14,6 +14,7 @@ import torch
 
 from tests.benchmarks.compute import compile_row, config, evaluation_row, recall_rows, training_row
 from tests.benchmarks.data_path import data_rows, enlarge
+from tests.benchmarks.lasting import lasting_row
 from tests.benchmarks.searching import search_rows
 from tests.benchmarks.sharing import sharing_row
 from tests.benchmarks.table import report
@@ -31,6 +32,7 @@ def main() -> int:
             rows += data_rows(enlarge(folder / "gsv_xs/train", Path(pictures)))
         data = open_data(find_sets(folder), config().data)
         rows += [training_row(data), evaluation_row(data), *recall_rows(), compile_row(data)]
+        rows.append(lasting_row(data, folder))
         rows.append(sharing_row(folder / "sf_xs/val/queries", folder / "gsv_xs/train"))
     os.environ.pop("VPR_CACHE")
     if own_cache:

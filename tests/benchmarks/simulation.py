@@ -25,8 +25,9 @@ from ray.tune.utils import flatten_dict
 from rich.console import Console
 from rich.table import Table
 
-from search.bridge import METRIC, OptunaBridge
+from search.bridge import OptunaBridge
 from search.early_stopping import EarlyStopping
+from search.records import METRIC
 from search.space import Space
 from tests.benchmarks.curves import EPOCHS, NOISE, Problem, study_problem, surface_problem
 from vpr.leaves import from_leaves
@@ -55,7 +56,7 @@ def ray_as_shipped(problem: Problem, seed: int, folder: Path) -> tuple[Searcher,
 def ours(problem: Problem, seed: int, folder: Path) -> tuple[Searcher, TrialScheduler]:
     """The bridge and the patient rungs, without any known-good configuration."""
     base = from_leaves({"training/epochs": EPOCHS})
-    space = Space("simulated", problem.suggest, [], None)
+    space = Space("simulated", problem.suggest, [], None, "")
     bridge = OptunaBridge(space, folder / "study.journal", "simulated", base, {}, seed)
     return bridge, EarlyStopping("asha", EPOCHS)
 

@@ -6,8 +6,9 @@ import numpy as np
 import optuna
 import pytest
 
-from search.bridge import METRIC, OptunaBridge
-from search.sampler import RANDOM_TRIALS
+from search.bridge import OptunaBridge
+from search.records import FAILED, METRIC, TrialRecord
+from search.sampler import RANDOM_TRIALS, LiveTPE
 from search.space import first_tries, load_space, suggest_from
 from tests.benchmarks.curves import study_problem
 from tests.benchmarks.simulation import ours, play, ray_as_shipped
@@ -45,10 +46,10 @@ def test_optuna_hears_how_each_trial_ended(bridge):
     assert stopped.state.name == "PRUNED" and stopped.intermediate_values == {1: 10.0, 2: 12.0}
     assert tell(bridge, "c", [], error=True).state.name == "FAIL"
     bridge.suggest("d")
-    bridge.suggest("e")
-    bridge.on_trial_result("e", {METRIC: 5.0, "epoch": 1})
-    bridge.finish()
-    assert [bridge.study.trials[bridge.trials[name].number].state.name for name in "de"] == ["FAIL", "PRUNED"]
+    bridge.on_trial_result("d", {METRIC: 5.0, "epoch": 1})
+    bridge.on_trial_complete("d", {METRIC: math.nan, "epoch": 0, FAILED: "the loss is nan"}, error=True)
+    failed = bridge.study.trials[bridge.trials["d"].number]
+    assert failed.state.name == "FAIL" and failed.intermediate_values == {1: 5.0}
     assert not bridge.study.get_trials(states=[optuna.trial.TrialState.RUNNING])
 
 
@@ -122,7 +123,7 @@ def test_a_recorded_search_with_asha_is_told_as_it_was(method, tmp_path):
 
 def test_no_more_trials_start_at_random_than_were_asked_for(bridge):
     """All at once on many slots, before any of them has ended."""
-    plain = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    plain = optuna.create_study(sampler=LiveTPE(seed=0, random_trials=1000))
     for entry in first_tries(bridge.space, {}):
         plain.enqueue_trial(entry)
     is_random = []
@@ -147,3 +148,57 @@ def test_the_model_learns_from_trials_that_still_run(tmp_path):
 def test_a_study_that_exists_is_not_joined(bridge, tmp_path):
     with pytest.raises(ConfigError, match="holds a study already"):
         OptunaBridge(load_space("losses"), tmp_path / "study.journal", "s", base=from_leaves({}), pinned={}, seed=0)
+
+
+def resumed(tmp_path):
+    base = from_leaves({"training/epochs": 3})
+    return OptunaBridge(load_space("optimizers"), tmp_path / "study.journal", "s", base, {}, seed=0, is_resumed=True)
+
+
+def test_a_killed_search_is_told_to_its_end_and_draws_the_same(bridge, tmp_path):
+    """Three trials: one ended unheard, one goes on, one was being suggested; the journal's last line was cut off."""
+    for name in "abc":
+        bridge.suggest(name)
+    bridge.on_trial_result("a", {METRIC: 30.0, "epoch": 1})
+    bridge.on_trial_result("b", {METRIC: 20.0, "epoch": 1})
+    undisturbed = [bridge.suggest(name)["leaves"] for name in ("d", "e")]
+    journal = tmp_path / "study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    third = next(at for at, line in enumerate(lines) if b'"trial_id":3' in line and b'"op_code":6' not in line)
+    journal.write_bytes(b"".join(lines[:third]) + lines[third][:20])
+    epochs = [{"epoch": epoch, METRIC: 30.0 + epoch} for epoch in (1, 2)]
+    records = {0: TrialRecord(0, {}, state="pruned", epochs=epochs), 1: TrialRecord(1, {}), 2: TrialRecord(2, {})}
+    again = resumed(tmp_path)
+    assert again.reconcile(records) == []
+    first, second, third, *_ = again.study.trials
+    assert first.state.name == "PRUNED" and set(first.intermediate_values) == {1, 2}
+    assert second.state.name == "RUNNING" and second.intermediate_values == {1: 20.0}
+    again.go_on("x", 1)
+    again.on_trial_result("x", {METRIC: 20.0, "epoch": 1})
+    again.on_trial_result("x", {METRIC: 25.0, "epoch": 2})
+    again.on_trial_complete("x", {METRIC: 26.0, "epoch": 3})
+    assert again.study.trials[1].state.name == "COMPLETE" and again.study.trials[1].value == 26.0
+    assert again.reconcile(records) == [] and len(again.study.trials) >= 3
+    assert again.suggest("d")["trial"] == 3 and undisturbed
+
+
+def test_what_is_drawn_depends_on_the_trials_before_alone(tmp_path):
+    """Interrupted between any two trials, or in the middle of a suggestion."""
+    space, base = load_space("optimizers"), from_leaves({"training/epochs": 3})
+    whole = OptunaBridge(space, tmp_path / "whole.journal", "s", base, {}, seed=5)
+    leaves = []
+    for number in range(20):
+        leaves.append(whole.suggest(str(number))["leaves"])
+        whole.on_trial_complete(str(number), {METRIC: 10.0 + number % 7, "epoch": 3})
+    for number in range(20):
+        bridge = OptunaBridge(space, tmp_path / "cut.journal", "s", base, {}, seed=5, is_resumed=number > 0)
+        known = {n: TrialRecord(n, leaves[n], state="completed") for n in range(number)}
+        bridge.reconcile(known)
+        if number % 3 == 2:
+            trial = bridge.study.ask()
+            trial.suggest_categorical("optimizer/name", whole.study.trials[0].distributions["optimizer/name"].choices)
+            bridge = OptunaBridge(space, tmp_path / "cut.journal", "s", base, {}, seed=5, is_resumed=True)
+            bridge.reconcile(known)
+        found = bridge.suggest("x")
+        assert (found["trial"], found["leaves"]) == (number, leaves[number])
+        bridge.on_trial_complete("x", {METRIC: 10.0 + number % 7, "epoch": 3})

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from ray.tune.search import Searcher
 
 from search.confirmation import Confirming
-from search.history import TrialRecord
+from search.records import TrialRecord
 
 
 class Bridge:
@@ -15,17 +15,38 @@ class Bridge:
         self.trials = {}
 
     def suggest(self, trial_id):
-        self.trials[trial_id] = len(self.trials)
+        self.trials[trial_id] = max(self.trials.values(), default=-1) + 1
         return {"trial": self.trials[trial_id], "leaves": {}}
+
+    def go_on(self, trial_id, number):
+        self.trials[trial_id] = number
 
     def on_trial_complete(self, trial_id, result=None, error=False):
         pass
 
 
-def search(trials, confirm, seeds, deadline=float("inf")):
-    ranking = []
-    history = SimpleNamespace(ranked=lambda: ranking)
-    return Confirming(Bridge(), history, trials, confirm, seeds, deadline), ranking
+class Known:
+    """A history that keeps suggestions and is ranked by the test."""
+
+    def __init__(self, records=()):
+        self.records = {record.key: record for record in records}
+        self.ranking = []
+        self.storage = SimpleNamespace(has_room=True)
+
+    @property
+    def searched(self):
+        return [record for record in self.records.values() if record.seed is None]
+
+    def ranked(self):
+        return self.ranking
+
+    def suggested(self, number, seed, leaves):
+        return self.records.setdefault((number, seed), TrialRecord(number, leaves, seed))
+
+
+def search(trials, confirm, seeds, deadline=float("inf"), records=()):
+    history = Known(records)
+    return Confirming(Bridge(), history, trials, confirm, seeds, deadline), history.ranking
 
 
 def test_a_certain_finalist_starts_while_others_still_run():
@@ -39,7 +60,8 @@ def test_a_certain_finalist_starts_while_others_still_run():
     ranking.append(TrialRecord(2, {}, state="pruned"))
     confirming.on_trial_complete("c")
     again = confirming.suggest("e")
-    assert again == {"trial": 0, "leaves": {"optimizer/lr": 0.1, "training/seed": 1}, "seed": 1}
+    leaves = {"optimizer/lr": 0.1, "training/seed": 1}
+    assert again == {"trial": 0, "leaves": leaves, "seed": 1, "folder": "trial-0000-seed-1"}
     assert confirming.suggest("f")["seed"] == 2 and confirming.suggest("g") is None
     ranking.insert(0, TrialRecord(3, {}, state="completed"))  # the last one becomes the best
     confirming.on_trial_complete("d")
@@ -58,3 +80,27 @@ def test_failed_trials_are_no_finalists_and_fewer_may_be_left():
 def test_after_the_deadline_nothing_new_is_tried():
     confirming, _ = search(trials=5, confirm=0, seeds=[1], deadline=-1.0)
     assert confirming.suggest("a") == Searcher.FINISHED
+
+
+def test_what_was_cut_off_goes_on_first_and_nothing_is_confirmed_twice():
+    records = [
+        TrialRecord(0, {}, state="completed"),
+        TrialRecord(1, {"optimizer/lr": 0.1}),
+        TrialRecord(0, {}, 1, state="completed"),
+        TrialRecord(0, {}, 2),
+    ]
+    confirming, ranking = search(trials=3, confirm=1, seeds=[1, 2], records=records)
+    assert [confirming.suggest(name)["folder"] for name in "ab"] == ["trial-0001", "trial-0000-seed-2"]
+    assert confirming.bridge.trials == {"a": 1} and confirming.running == {"a"}
+    assert confirming.suggest("c")["seed"] is None and len(confirming.history.searched) == 3
+    ranking += [records[0], records[1]]
+    confirming.on_trial_complete("a"), confirming.on_trial_complete("c")
+    assert confirming.suggest("d") == Searcher.FINISHED, "both seeds of the best are there"
+
+
+def test_nothing_starts_while_the_disk_is_full():
+    confirming, _ = search(trials=3, confirm=0, seeds=[1])
+    confirming.history.storage.has_room = False
+    assert confirming.suggest("a") is None
+    confirming.history.storage.has_room = True
+    assert confirming.suggest("a")["seed"] is None

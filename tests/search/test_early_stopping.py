@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from search.bridge import METRIC
 from search.early_stopping import MINIMUM_RESULTS, OUT_OF_TIME, EarlyStopping, is_rung
-from search.history import TrialRecord
+from search.records import METRIC, TrialRecord
 from search.rungs import rungs_of, saved_seconds
 
 

@@ -2,10 +2,6 @@
 
 import io
 import json
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import optuna
 import pytest
@@ -15,7 +11,7 @@ from search.conditions import draw, tree_of
 from search.importance import MINIMUM_TRIALS, importances
 from search.space import load_space
 from spaces.paper import FIXED, TABLES
-from tests.search.test_search import ROOT, SETTINGS, run
+from tests.search.test_search import SETTINGS, run
 from vpr.leaves import from_leaves
 
 
@@ -55,29 +51,6 @@ def test_a_dry_run_trains_nothing(city, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def numbers(file: Path):
-    summary = json.loads(file.read_text())
-    trials = sorted(summary["trials"], key=lambda entry: entry["id"])
-    again = [(one["trial"], one["mean"], [run["best"] for run in one["seeds"]]) for one in summary["finalists"]]
-    return [(entry["params"], entry["state"], entry["best"], entry["stop_reason"]) for entry in trials], again
-
-
-def test_the_same_command_gives_the_same_numbers_on_one_slot(city, tmp_path):
-    flags = ["--data", str(city), "--trials", "9", "--epochs", "1", "--seed", "3", "--max-concurrent", "1"]
-    found = []
-    for name in ("a", "b"):
-        more = ["--name", name, "--storage", str(tmp_path), "--confirm", "1", "--confirm-seeds", "1"]
-        done = run("run", *flags, *more, *SETTINGS)
-        assert done.returncode == 0, done.stdout + done.stderr
-        found.append(numbers(tmp_path / name / "summary.json"))
-    assert found[0] == found[1] and len(found[0][0]) == 9
-    summary = json.loads((tmp_path / "b/summary.json").read_text())
-    assert summary["ledger"]["looks"]["sf_xs/test"] == {"this_search": 1, "all": 2}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    assert commit and summary["git_commit"].startswith(commit)
-    assert summary["versions"]["ray"] and summary["data"]["fingerprint"] and "--seed 3" in summary["command"]
-
-
 def test_the_paper_prints_the_studys_tables_beside_ours(city, tmp_path):
     flags = ["--data", str(city), "--epochs", "1", "--name", "p", "--storage", str(tmp_path), "--confirm", "0"]
     done = run("run", "--space", "paper", *flags, *SETTINGS)
@@ -109,38 +82,6 @@ def test_shared_pictures_are_refused_unless_it_is_allowed(city, tmp_path):
     assert allowed.returncode == 0 and allowed.stdout.count("OVERLAP") == 2, allowed.stdout
     overlap = json.loads((tmp_path / "r/o/summary.json").read_text())["data"]["overlap"]
     assert any("OVERLAP" in line for line in overlap)
-
-
-def test_an_interrupted_search_looks_at_no_test_set(city, tmp_path):
-    flags = [
-        "--data",
-        str(city),
-        "--trials",
-        "9",
-        "--epochs",
-        "4",
-        "--name",
-        "i",
-        "--storage",
-        str(tmp_path),
-        *SETTINGS,
-    ]
-    command = [sys.executable, "-u", "search/run.py", *flags]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith("  2/9"):
-                process.send_signal(signal.SIGINT)
-        assert process.wait(120) == 130, "".join(lines)
-    summary = json.loads((tmp_path / "i/summary.json").read_text())
-    assert summary["best"]["export"] and summary["test"] == {} and not (tmp_path / "test-ledger.jsonl").exists()
-    assert "interrupted: " in lines[-1] and {entry["state"] for entry in summary["trials"]} <= {
-        "completed",
-        "pruned",
-        "failed",
-    }
 
 
 def test_a_time_budget_ends_the_search_and_the_best_is_still_confirmed(city, tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vpr.data import open_data
 from vpr.datasets import find_sets, read_places
-from vpr.errors import ConfigError, DataError
+from vpr.errors import BadImagesError, ConfigError, DataError
 from vpr.images import read_image
 from vpr.store import cache_folder, open_store
 
@@ -114,12 +114,20 @@ def test_a_damaged_store_is_built_again(tmp_path, budget):
 
 
 @pytest.mark.parametrize("budget", FORMS.values(), ids=FORMS)
-def test_an_unreadable_image_is_named_and_nothing_is_left(tmp_path, budget):
-    good, bad = picture(tmp_path / "set/good.jpg"), tmp_path / "set/bad.jpg"
-    bad.write_bytes(b"\xff\xd8\xff not a picture")
-    with pytest.raises(DataError, match=r"bad\.jpg cannot be read as an image"):
-        open_store("a", tmp_path / "set", [good, bad], (16, 16), budget)
-    assert not stores()
+def test_all_unreadable_images_are_named_and_remembered_and_nothing_is_left(tmp_path, budget):
+    paths = [picture(tmp_path / f"set/{number}.jpg") for number in range(40)]
+    paths[3].write_bytes(b"\xff\xd8\xff not a picture")
+    paths[33].write_bytes(paths[33].read_bytes()[:200])
+    for _ in range(2):
+        with pytest.raises(
+            BadImagesError, match=r"2 images cannot be read, first .*/3\.jpg .*--on-bad-image skip"
+        ) as fault:
+            open_store("a", tmp_path / "set", paths, (16, 16), budget)
+        assert set(fault.value.faults) == {paths[3], paths[33]} and "truncated" in fault.value.faults[paths[33]].lower()
+    assert not [name for name in stores() if not name.endswith(".json")]
+    picture(paths[3], (0, 255, 0), (50, 30))
+    picture(paths[33], (0, 255, 0), (50, 30))
+    assert len(open_store("a", tmp_path / "set", paths, (16, 16), budget)) == 40
 
 
 def test_a_killed_build_leaves_nothing_that_looks_finished(city):

@@ -9,8 +9,8 @@ import torch
 
 import vpr
 from vpr.batches import PlaceSampler
-from vpr.checkpoint import load_checkpoint, save_checkpoint
-from vpr.config import OPTIMIZERS, SCHEDULERS, DataConfig, SchedulerConfig
+from vpr.checkpoint import best_file, load_latest, save_checkpoint, save_epoch
+from vpr.config import LOSSES, OPTIMIZERS, SCHEDULERS, DataConfig, SchedulerConfig
 from vpr.errors import DataError, TrainingError, WeightsError
 from vpr.evaluate import evaluate
 from vpr.export import load_model, write_export
@@ -37,8 +37,7 @@ BRISK = {
 CASES = [
     *({"optimizer/name": name} for name in OPTIMIZERS),
     *({"scheduler/name": name, **BRISK.get(name, {})} for name in SCHEDULERS),
-    {"loss/name": "arcface"},
-    {"loss/name": "proxy_anchor"},
+    *({"loss/name": name} for name in LOSSES),
     {"data/augment": "randaugment"},
     {"training/precision": "bf16"},
 ]
@@ -47,14 +46,51 @@ CASES = [
 @pytest.mark.parametrize("leaves", CASES, ids=lambda leaves: "-".join(map(str, leaves.values())))
 def test_resume_equals_uninterrupted(leaves, config, data, tmp_path):
     own = from_leaves(leaves, config)
-    whole = numbers(Trainer(own, data, CPU))
-    first = Trainer(own, data, CPU)
-    half = numbers([next(iter(first))])
-    save_checkpoint(tmp_path / "a.pt", first.state_dict(), own)
-    torch.manual_seed(99)
-    second = Trainer(own, data, CPU)
-    second.load_state_dict(load_checkpoint(tmp_path / "a.pt", own))
-    assert half + numbers(second) == whole
+    whole = Trainer(own, data, CPU)
+    found = []
+    for result in whole:
+        found += numbers([result])
+        save_epoch(tmp_path / str(result.epoch), whole.state_dict(), own)
+    for epoch in range(1, own.training.epochs):
+        torch.manual_seed(99)
+        again = Trainer(own, data, CPU, is_resumed=True)
+        again.load_state_dict(load_latest(tmp_path / str(epoch), own))
+        assert again.metrics["train/loss"] == found[epoch - 1][1] and numbers(again) == found[epoch:]
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(config, data, tmp_path, capfd):
+    whole = Trainer(config, data, CPU)
+    for _ in whole:
+        save_epoch(tmp_path, whole.state_dict(), config)
+    last, before = tmp_path / "epoch-0002.pt", tmp_path / "epoch-0001.pt"
+    for damage in (lambda content: content[: len(content) // 2], lambda content: _flipped(content, len(content) // 2)):
+        content = last.read_bytes()
+        last.write_bytes(damage(content))
+        state = load_latest(tmp_path, config)
+        assert state["epoch"] == 1 and str(last) in capfd.readouterr().err
+        last.write_bytes(content)
+    for file in (last, before):
+        file.write_bytes(b"nothing")
+    assert load_latest(tmp_path, config) is None
+    with pytest.raises(WeightsError, match="holds no whole"):
+        best_file(tmp_path)
+
+
+def _flipped(content: bytes, place: int) -> bytes:
+    """With one bit changed, which torch.load does not notice."""
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def test_the_last_two_epochs_and_the_best_are_kept(config, data, tmp_path):
+    state = Trainer(config, data, CPU).state_dict()
+    bests = [1, 2, 2, 2, 5, 5]
+    for epoch, best in enumerate(bests, start=1):
+        known = {"best": [50.0, 60.0, -best], "best_before": [40.0, 60.0, -bests[epoch - 2]] if epoch > 1 else None}
+        save_epoch(tmp_path, {**state, "epoch": epoch, **known}, config)
+        kept = {int(file.stem[-4:]) for file in tmp_path.iterdir()}
+        assert {epoch, max(epoch - 1, 1), best} <= kept and len(kept) <= 4
+        assert best_file(tmp_path).name == f"epoch-{best:04d}.pt"
+    assert kept == {5, 6}
 
 
 def test_a_loss_that_is_not_finite_fails_the_trial(config, data):
@@ -128,11 +164,11 @@ def test_a_hostile_or_foreign_checkpoint_is_refused(config, tmp_path):
         save_checkpoint(tmp_path / "hollow.pt", trainer, config)
         with pytest.raises(WeightsError, match="cannot be read as a checkpoint"):
             load_model(tmp_path / "hollow.pt")
-    save_checkpoint(tmp_path / "own.pt", {"model": {}}, config)
+    save_checkpoint(tmp_path / "own/epoch-0001.pt", {"model": {}}, config)
     with pytest.raises(WeightsError, match="lacks augment_generator, best"):
-        load_checkpoint(tmp_path / "own.pt", config)
+        load_latest(tmp_path / "own", config)
     with pytest.raises(WeightsError, match="loss/name"):
-        load_checkpoint(tmp_path / "own.pt", from_leaves({"loss/name": "circle"}, config))
+        load_latest(tmp_path / "own", from_leaves({"loss/name": "circle"}, config))
 
 
 def test_the_command_line_trains_resumes_and_measures(city, tmp_path):
@@ -155,10 +191,10 @@ def test_the_command_line_trains_resumes_and_measures(city, tmp_path):
     recall = (
         next(line for line in done.stdout.splitlines() if line.startswith("epoch 1")).split("recall@1 ")[1].split()[0]
     )
-    measured = python("vpr.evaluate", f"{out}/best.pt", "--data", str(city), "--split", "sf_xs/val")
+    measured = python("vpr.evaluate", out, "--data", str(city), "--split", "sf_xs/val")
     shown = measured.stdout.splitlines()[1].split()[1]
     assert f"{float(shown):.1f}" == recall, measured.stdout
     again = python("vpr.train", "--data", str(city), "--out", out, *leaves)
     assert again.returncode == 2 and again.stderr.count("\n") == 1 and "--resume" in again.stderr
-    wrong = python("vpr.evaluate", f"{out}/best.pt", "--data", str(city), "--split", "oslo")
+    wrong = python("vpr.evaluate", f"{out}/epoch-0001.pt", "--data", str(city), "--split", "oslo")
     assert wrong.returncode == 2 and "--split" in wrong.stderr and "Traceback" not in wrong.stderr

@@ -1,0 +1,146 @@
+"""What is known of a trial, and the lines of history.jsonl from which it is known again after any interruption."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from vpr.config import Value
+from vpr.leaves import to_text
+from vpr.results import best_key
+
+METRIC = "val/recall_at_1"
+FAILED = "failed"
+"""In a report: why the trial will end now, instead of an epoch's metrics."""
+State = Literal["running", "completed", "pruned", "failed", "interrupted"]
+TrialKey = tuple[int, int | None]
+"""Trial and, for a finalist that is trained again, seed."""
+
+
+@dataclass
+class TrialRecord:
+    """One trial."""
+
+    number: int
+    leaves: dict[str, Any]
+    """What the space suggested."""
+    seed: int | None = None
+    """training/seed of a finalist that is trained again; None for a trial of the search."""
+    state: State = "running"
+    stop_reason: str = ""
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    """Metrics of each finished epoch, by `EpochResult.metrics`' names."""
+    times: list[float] = field(default_factory=list)
+    """Unix seconds, when each epoch was reported, with the checkpoint written."""
+    seconds: float = 0.0
+    """On its workers, to its last report."""
+    first_step_at: float | None = None
+    """Unix seconds, when its first step began."""
+    worker: str = ""
+    """Process that ran it last."""
+    checkpoint: Path | None = None
+    """File with the state after the best epoch, while it is kept."""
+
+    @property
+    def key(self) -> TrialKey:
+        return self.number, self.seed
+
+    @property
+    def folder(self) -> str:
+        """Where its checkpoints lie, below `trials/`."""
+        return f"trial-{self.number:04d}" + ("" if self.seed is None else f"-seed-{self.seed}")
+
+    @property
+    def title(self) -> str:
+        return f"trial {self.number:<3}" if self.seed is None else f"trial {self.number} again, seed {self.seed}"
+
+    @property
+    def reported_at(self) -> float | None:
+        """Unix seconds of its last epoch."""
+        return self.times[-1] if self.times else None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ("completed", "pruned", "failed")
+
+    @property
+    def compute_seconds(self) -> float:
+        """Training and validating, without what lies between."""
+        return sum(epoch["train/seconds"] + epoch["val/seconds"] for epoch in self.epochs)
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """The metrics of the best epoch by the project's one rule."""
+        return max(self.epochs, key=best_key, default=None)
+
+
+@dataclass
+class Events:
+    """A search's history.jsonl, read line by line: trials and the sessions in which they ran."""
+
+    records: dict[TrialKey, TrialRecord] = field(default_factory=dict)
+    sessions: list[list[float]] = field(default_factory=list)
+    """Unix seconds of the first and the last line of each run of the command."""
+    reports: list[tuple[int, int, float]] = field(default_factory=list)
+    """Trial, epoch and val recall@1 in per cent, of the search's own trials in the order in which they came."""
+    is_finished: bool = False
+
+    def read(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self.apply(json.loads(line))
+
+    def apply(self, event: dict[str, Any]) -> None:
+        """One line: `session`, `suggested`, `epoch`, `again`, `ended` or `finished`, with its time `at`."""
+        if event["event"] == "session":
+            self.sessions.append([event["at"], event["at"]])
+            self.is_finished = False
+        self.sessions[-1][1] = event["at"]
+        getattr(self, f"_{event['event']}")(event)
+
+    def seconds_before(self) -> float:
+        """What the sessions before this one took."""
+        return sum(last - first for first, last in self.sessions[:-1])
+
+    def _session(self, event: dict[str, Any]) -> None:
+        pass
+
+    def _suggested(self, event: dict[str, Any]) -> None:
+        leaves = {name: tuple(value) if isinstance(value, list) else value for name, value in event["leaves"].items()}
+        record = TrialRecord(event["trial"], leaves, event["seed"])
+        self.records[record.key] = record
+
+    def _epoch(self, event: dict[str, Any]) -> None:
+        record = self.records[event["trial"], event["seed"]]
+        record.epochs.append(event["metrics"])
+        if record.seed is None:
+            self.reports.append((record.number, int(event["metrics"]["epoch"]), event["metrics"][METRIC]))
+        record.times.append(event["reported_at"])
+        record.seconds += event["seconds"]
+        record.first_step_at = record.first_step_at or event["first_step_at"]
+        record.worker = event["worker"]
+        record.stop_reason = event["stop"] or ""
+
+    def _again(self, event: dict[str, Any]) -> None:
+        """A training that was cut off went on after this epoch."""
+
+    def _ended(self, event: dict[str, Any]) -> None:
+        record = self.records[event["trial"], event["seed"]]
+        record.state, record.stop_reason = event["state"], event["reason"]
+
+    def _finished(self, event: dict[str, Any]) -> None:
+        self.is_finished = True
+
+
+def what_varied(leaves: dict[str, Value]) -> str:
+    """`circle · lr 0.0025 · margin 0.25`: choices by value alone and first, names without their branch where that is clear."""
+    choices, others = [], []
+    for name, value in leaves.items():
+        if name == "training/seed":  # of a finalist that is trained again: its title says it
+            continue
+        text = f"{value:.3g}" if isinstance(value, float) else to_text(name, value)
+        if name.endswith(("/name", "/aggregation", "/backbone")):
+            choices.append(text)
+        else:
+            others.append(f"{name if name == 'loss/lr' else name.split('/')[1]} {text}")
+    return " · ".join(choices + others)

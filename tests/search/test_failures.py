@@ -1,0 +1,108 @@
+"""Trials that fail in every way there is: each says why, the others go on."""
+
+import json
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.search.test_search import SETTINGS, run
+
+FAULTY = '''
+"""In every process: the loss decides how a training ends."""
+import ctypes, importlib.abc, importlib.util, os, signal, sys
+from pathlib import Path
+
+def fail(trainer):
+    import torch
+    name = trainer.config.loss.name
+    marks = Path(os.environ["VPR_MARKS"])
+    if name == "circle":
+        ctypes.string_at(0)
+    if name == "triplet":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    if name == "ntxent" or (name == "supcon" and not (marks / name).exists()):
+        (marks / name).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Patch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "vpr.train":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+        def exec_module(module):
+            run(module)
+            step = module.Trainer.step
+            module.Trainer.step = lambda self, *batch: (fail(self) if self.epoch == 2 else None, step(self, *batch))[1]
+        spec.loader.exec_module = exec_module
+        return spec
+
+sys.meta_path.insert(0, Patch())
+'''
+SPACE = """
+KNOWN_GOOD = [{"loss/name": name, "optimizer/lr": lr} for name, lr in [
+    ("circle", 0.01), ("triplet", 0.01), ("ntxent", 0.01), ("supcon", 0.01), ("fast_ap", 1e30), ("contrastive", 0.01)]]
+
+
+def suggest(trial):
+    trial.suggest_categorical("loss/name", ["circle", "triplet", "ntxent", "supcon", "fast_ap", "contrastive"])
+    trial.suggest_float("optimizer/lr", 1e-4, 1e30, log=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def ended(city, tmp_path_factory):
+    """Printed end and folder of a search of six trials with two epochs, five of which meet a fault in the second."""
+    place = tmp_path_factory.mktemp("failing")
+    (place / "sitecustomize.py").write_text(FAULTY)
+    (place / "faults.py").write_text(SPACE)
+    (place / "marks").mkdir()
+    done = run(
+        "run",
+        *("--space", str(place / "faults.py"), "--data", str(city), "--trials", "6", "--epochs", "2", "--name", "f"),
+        *("--storage", str(place / "r"), "--confirm", "0", *SETTINGS),
+        environment={"PYTHONPATH": str(place), "VPR_MARKS": str(place / "marks")},
+    )
+    assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+    return done.stdout, place / "r/f"
+
+
+def test_each_trial_fails_for_its_own_reason(ended):
+    summary = json.loads((ended[1] / "summary.json").read_text())
+    found = {entry["params"]["loss/name"]: entry for entry in summary["trials"]}
+    reasons = {name: entry["stop_reason"] for name, entry in found.items() if entry["state"] == "failed"}
+    assert set(reasons) == {"circle", "triplet", "ntxent", "fast_ap"}
+    assert "native code crashed: Segmentation fault" in reasons["circle"]
+    assert "OutOfMemoryError: CUDA out of memory" in reasons["triplet"] and "lower data/places" in reasons["triplet"]
+    assert "worker was lost 4 times" in reasons["ntxent"]
+    assert "lower optimizer/lr" in reasons["fast_ap"]
+    assert all(found[name]["epochs"] == 1 for name in ("circle", "triplet", "ntxent"))
+
+
+def test_a_lost_worker_costs_an_epoch_and_no_trial(ended):
+    printed, folder = ended
+    summary = json.loads((folder / "summary.json").read_text())
+    healed = next(entry for entry in summary["trials"] if entry["params"]["loss/name"] == "supcon")
+    assert healed["state"] == "completed" and healed["epochs"] == 2
+    events = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    again = [event for event in events if event["event"] == "again" and event["trial"] == healed["id"]]
+    assert [event["epoch"] for event in again] == [1]
+    assert f"lost      the worker of trial {healed['id']}; it goes on after epoch 1" in printed
+
+
+def test_mlflow_knows_them_as_failed(ended):
+    summary = json.loads((ended[1] / "summary.json").read_text())
+    client = MlflowClient(f"sqlite:///{ended[1].parent}/mlflow.db")
+    experiment = client.get_experiment_by_name("vpr-search")
+    runs = {run.data.tags["trial_id"]: run for run in client.search_runs([experiment.experiment_id])}
+    for entry in summary["trials"]:
+        record = runs[str(entry["id"])]
+        assert record.info.status == {"failed": "FAILED", "completed": "FINISHED"}[entry["state"]]
+        assert record.data.tags["stop_reason"] == entry["stop_reason"]
+
+
+def test_weights_of_failed_trials_are_gone(ended):
+    summary = json.loads((ended[1] / "summary.json").read_text())
+    files = {str(file.relative_to(ended[1])) for file in ended[1].rglob("*.pt")}
+    assert files == {entry["checkpoint"] for entry in summary["trials"] if entry["checkpoint"]} and len(files) == 2

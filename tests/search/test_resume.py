@@ -1,0 +1,135 @@
+"""A search that is interrupted goes on under its name, to the numbers that it would have had."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.ledger import read_ledger
+from tests.search.test_search import ROOT, SETTINGS, run
+
+TRIALS = 9
+FLAGS = ["--trials", str(TRIALS), "--epochs", "2", "--seed", "3", "--max-concurrent", "1"]
+CONFIRM = ["--confirm", "1", "--confirm-seeds", "1"]
+
+
+def numbers(file: Path):
+    summary = json.loads(file.read_text())
+    trials = sorted(summary["trials"], key=lambda entry: entry["id"])
+    again = [(one["trial"], one["mean"], [run["best"] for run in one["seeds"]]) for one in summary["finalists"]]
+    return [(entry["params"], entry["state"], entry["best"], entry["stop_reason"]) for entry in trials], again
+
+
+@pytest.fixture(scope="module")
+def storage(city, tmp_path_factory):
+    """Two searches with the same command: `whole`, and `cut`, which is interrupted after two trials."""
+    storage = tmp_path_factory.mktemp("resume")
+    flags = ["--data", str(city), "--storage", str(storage), *FLAGS, *CONFIRM, *SETTINGS]
+    done = run("run", "--name", "whole", *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
+    command = [sys.executable, "-u", "search/run.py", "--name", "cut", *flags]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("  2/9"):
+                process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 130, "".join(lines)
+    (storage / "printed").write_text("".join(lines))
+    return storage
+
+
+def test_an_interruption_says_how_to_go_on_and_looks_at_no_test_set(storage):
+    assert (
+        (storage / "printed")
+        .read_text()
+        .endswith(f"trainings are left; go on with: python search/run.py --name cut --storage {storage}\n")
+    )
+    summary = json.loads((storage / "cut/summary.json").read_text())
+    states = [entry["state"] for entry in summary["trials"]]
+    assert 2 <= len(states) < TRIALS and set(states) <= {"completed", "interrupted"} and summary["test"] == {}
+    assert {look["search"] for look in read_ledger(storage / "test-ledger.jsonl")} == {"whole"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--space", "optimizers"], ["--space was losses, now optimizers"]),
+        (["--set=model/dim=16"], ["model/dim was 32, now 16", "--fresh"]),
+        (["--seed", "4"], ["--seed was 3, now 4"]),
+        (["--trials", "3"], ["--trials was 9, now 3, and can only be raised"]),
+        (
+            ["--early-stopping", "median", "--epochs", "3"],
+            ["--early-stopping was asha", "training/epochs was 2, now 3"],
+        ),
+    ],
+)
+def test_another_search_under_the_same_name_is_refused_with_the_difference(storage, flags, words):
+    done = run("run", "--name", "cut", "--storage", str(storage), *flags)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and all(word in done.stderr for word in words)
+
+
+def test_the_name_alone_goes_on_to_the_same_numbers(storage):
+    done = run("run", "--name", "cut", "--storage", str(storage))
+    assert done.returncode == 0, done.stdout + done.stderr
+    whole, cut = (numbers(storage / name / "summary.json") for name in ("whole", "cut"))
+    assert whole == cut and len(whole[0]) == TRIALS
+    summary = json.loads((storage / "cut/summary.json").read_text())
+    assert summary["sessions"] == 2
+    assert summary["ledger"]["looks"]["sf_xs/test"] == {"this_search": 1, "all": 2}
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    assert commit and summary["git_commit"].startswith(commit)
+    assert summary["versions"]["ray"] and summary["data"]["fingerprint"]
+
+
+def test_a_finished_search_can_be_asked_for_more_and_measures_nothing_twice(storage):
+    done = run("run", "--name", "cut", "--storage", str(storage), "--trials", str(TRIALS + 1))
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((storage / "cut/summary.json").read_text())
+    assert sorted(entry["id"] for entry in summary["trials"]) == list(range(TRIALS + 1))
+    events = [json.loads(line) for line in (storage / "cut/history.jsonl").read_text().splitlines()]
+    ended = [(event["trial"], event["seed"]) for event in events if event["event"] == "ended"]
+    assert len(ended) == len(set(ended))
+    looks = [
+        (look["trial"], look["set"]) for look in read_ledger(storage / "test-ledger.jsonl") if look["search"] == "cut"
+    ]
+    assert len(looks) == len(set(looks))
+
+
+def test_fresh_moves_the_old_search_aside(storage, city):
+    flags = [
+        "--data",
+        str(city),
+        "--storage",
+        str(storage),
+        "--trials",
+        "1",
+        "--epochs",
+        "1",
+        "--confirm",
+        "0",
+        *SETTINGS,
+    ]
+    done = run("run", "--name", "whole", "--fresh", *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(json.loads((storage / "whole/summary.json").read_text())["trials"]) == 1
+    (old,) = storage.glob("whole.until-*")
+    assert len(json.loads((old / "summary.json").read_text())["trials"]) == TRIALS
+
+
+def test_one_process_at_a_time(storage):
+    from filelock import FileLock
+
+    with FileLock(storage / "cut/running.lock"):
+        done = run("run", "--name", "cut", "--storage", str(storage))
+    assert done.returncode == 2 and "is running" in done.stderr
+
+
+def test_a_folder_of_something_else_is_left_alone(storage):
+    (storage / "notes").mkdir()
+    done = run("run", "--name", "notes", "--storage", str(storage))
+    assert done.returncode == 2 and "is no search that could go on" in done.stderr and "--fresh" in done.stderr
