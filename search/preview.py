@@ -72,7 +72,7 @@ def estimate(plan: Plan, slots: Slots, pace: Pace) -> list[tuple[str, str]]:
     confirming = -(-again // slots.count) * full
     parts = f"{pace.steps} steps of {pace.step_seconds:.2g} s and {pace.val_seconds:.2g} s of val"
     between = _duration(longest) if longest == shortest else f"{_duration(shortest)} to {_duration(longest)}"
-    stops = "" if longest == shortest else ", if two thirds are stopped at every rung or nobody is"
+    stops = "" if longest == shortest else ", if three quarters are stopped at every rung or nobody is"
     weights = needed_bytes(plan, slots, pace.checkpoint_bytes)
     existing = next(folder for folder in plan.folder.parents if folder.exists())
     free = shutil.disk_usage(existing).free
@@ -85,7 +85,7 @@ def estimate(plan: Plan, slots: Slots, pace: Pace) -> list[tuple[str, str]]:
 
 
 def _asha_epochs(epochs: int) -> float:
-    """Mean epochs of a trial where the best third goes on at every rung."""
+    """Mean epochs of a trial where the best quarter goes on at every rung."""
     share, total = 1.0, 0.0
     for epoch in range(1, epochs + 1):
         total += share

@@ -25,7 +25,7 @@ class Rung:
 
 
 def rungs_of(trials: Iterable[TrialRecord], epochs: int) -> list[Rung]:
-    """At epochs 1, 3, 9, ... below the last. Only survivors have an end, so a correlation here is of a narrowed field."""
+    """At epochs 1, 4, 16, ... below the last. Only survivors have an end, so a correlation here is of a narrowed field."""
     trials = [record for record in trials if record.state != "failed"]
     found = []
     for epoch in filter(is_rung, range(1, epochs)):
