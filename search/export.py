@@ -30,10 +30,10 @@ def main(settings: ExportSettings) -> int:
         raise ConfigError(f"{settings.name} is a path; give the name of a search, and its folder with --storage")
     summary = read_summary(settings.storage / settings.name)
     trial = settings.trial if settings.trial is not None else (summary["best"] or {}).get("trial")
-    chosen = next((entry for entry in summary["trials"] if entry["id"] == trial and entry["best"]), None)
+    chosen = next((entry for entry in summary["trials"] if entry["id"] == trial and entry["checkpoint"]), None)
     if chosen is None:
-        known = ", ".join(str(entry["id"]) for entry in summary["trials"] if entry["best"]) or "none"
-        raise ConfigError(f"{settings.name} has no result of trial {trial}; trials with one: {known}")
+        known = ", ".join(str(entry["id"]) for entry in summary["trials"] if entry["checkpoint"]) or "none"
+        raise ConfigError(f"{settings.name} has no weights of trial {trial}; trials whose weights are kept: {known}")
     if settings.to.exists():
         raise ConfigError(f"--to {settings.to} exists; give a new folder")
     from vpr.export import write_export

@@ -290,7 +290,7 @@ CASES = {
     "export from outside": (exported("{}", "../x"), ["../x is a path"]),
     "export of another trial": (
         exported(json.dumps({"trials": [], "best": None})),
-        ["has no result of trial None; trials with one: none"],
+        ["has no weights of trial None", "kept: none"],
     ),
     # tracking and machines
     "no tracking server": (

@@ -41,14 +41,6 @@ def hook(event, arguments):
 sys.addaudithook(hook)
 """
 """Of every Python process of a search: which of them opens or lists what."""
-FAILING = '''
-"""One trial whose loss explodes, one that trains."""
-KNOWN_GOOD = [{"optimizer/lr": 1e30}, {"optimizer/lr": 0.01}]
-
-
-def suggest(trial):
-    trial.suggest_float("optimizer/lr", 1e-4, 1e30, log=True)
-'''
 
 
 def run(script, *flags, environment=None):
@@ -197,14 +189,19 @@ def test_the_printed_command_trains_the_same_numbers(summary, tmp_path):
     assert recalls in line
 
 
-def test_export_of_any_trial(finished, tmp_path):
+def test_export_of_the_trials_whose_weights_are_kept(finished, summary, tmp_path):
+    """The three best; the others' are gone."""
     _, folder, _ = finished
-    done = run("export", "first", "--to", str(tmp_path / "out"), "--storage", str(folder.parent), "--trial", "1")
+    kept = [entry["id"] for entry in summary["trials"] if entry["checkpoint"]]
+    gone = summary["trials"][-1]["id"]
+    assert kept == [entry["id"] for entry in summary["trials"][:3]]
+    flags = ["first", "--to", str(tmp_path / "out"), "--storage", str(folder.parent)]
+    done = run("export", *flags, "--trial", str(kept[-1]))
     assert done.returncode == 0, done.stderr
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"model.safetensors", "config.json", "metrics.json"}
     assert vpr.load(tmp_path / "out")(torch.rand(1, 3, 32, 56)).shape == (1, 32)
-    for wrong in (["--trial", "99"], []):
-        refused = run("export", "first", "--to", str(tmp_path / "out"), "--storage", str(folder.parent), *wrong)
+    for wrong in (["--trial", "99"], ["--trial", str(gone)], []):
+        refused = run("export", *flags, *wrong)
         assert refused.returncode == 2 and refused.stderr.count("\n") == 1
 
 
@@ -241,32 +238,6 @@ def test_optuna_and_mlflow_know_the_same_trials(finished, summary):
             and record.data.tags["stop_reason"] == entry["stop_reason"]
         )
         assert record.data.tags["mlflow.parentRunId"] == runs["search"].info.run_id
-
-
-def test_a_failed_trial_is_told_and_the_search_goes_on(city, tmp_path):
-    space = tmp_path / "exploding.py"
-    space.write_text(FAILING)
-    done = run(
-        "run",
-        "--space",
-        str(space),
-        "--data",
-        str(city),
-        "--trials",
-        "2",
-        "--epochs",
-        "1",
-        "--name",
-        "f",
-        "--storage",
-        str(tmp_path),
-        *SETTINGS,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    summary = json.loads((tmp_path / "f/summary.json").read_text())
-    assert {entry["id"]: entry["state"] for entry in summary["trials"]} == {0: "failed", 1: "completed"}
-    assert "lower optimizer/lr" in next(entry for entry in summary["trials"] if entry["id"] == 0)["stop_reason"]
-    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_search_without_any_success_ends_with_1(city, tmp_path):
