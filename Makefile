@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: search test check simulate bench lint format lock clean
+FAULTS ?= 20
+SEED ?= 1
+
+.PHONY: search test check soak simulate bench lint format lock clean
 
 search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
 	$(BIN)/python search/run.py --space losses $(ARGS)
@@ -12,6 +15,9 @@ test: lint  ## Format check, lint, types, import rule, tests.
 	$(BIN)/python -m pytest
 
 check: test
+
+soak: .venv/.ready  ## A search under FAULTS faults by SEED, against the same search undisturbed; about 20 minutes, as root.
+	$(BIN)/python -m tests.soak --faults $(FAULTS) --seed $(SEED) $(ARGS)
 
 simulate: .venv/.ready  ## What a search costs until it holds a good model, on curves with a known best; about half an hour.
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.benchmarks.simulation

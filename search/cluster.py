@@ -10,20 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.settings import SearchSettings
-from vpr.errors import ConfigError
-
-# Before Ray is imported: no usage reports, no second set of files for each trial and no banners (History has both).
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-# Each trial of a reused worker is a new thread; with an arena for each, memory grew by half within a few trials.
-# Ctrl-C and SIGTERM come to us first (search.tuning).
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("MALLOC_ARENA_MAX", "1")
-
 import psutil
 import ray
+
+from search.settings import SearchSettings
+from vpr.errors import ConfigError
 
 OBJECT_STORE_BYTES = 100 * 1024**2
 """Trials pass files, not objects; Ray's default is a third of the memory."""

@@ -11,6 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["VPR_CACHE"] = tempfile.mkdtemp(prefix="vpr-test-cache-")
 torch.set_num_threads(1)  # two threads on two busy cores wait for each other more than they compute
 
+import search  # noqa: F401  before Ray
 from vpr.config import TrialConfig
 from vpr.data import TrainingData, open_data
 from vpr.datasets import find_sets
