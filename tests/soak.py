@@ -31,7 +31,7 @@ from vpr.minicity import write
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = [
-    *("--set=model/weights=none", "--set=model/dim=32", "--set=data/image_size=32x56"),
+    *("--set=model/weights=none", "--set=model/dim=32", "--set=data/image_size=64x112"),
     *("--set=data/places_per_batch=8", "--set=data/augment=light"),
 ]
 EPOCHS = 4
@@ -222,14 +222,13 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def schedule(settings: Settings, epochs: int) -> list[tuple[int, Callable[..., str]]]:
-    """After how many epochs of the search which fault strikes; each kind in turn, shuffled."""
+def schedule(settings: Settings) -> list[tuple[int, float, Callable[..., str]]]:
+    """For each fault: after how many more epochs it strikes, and how many seconds later; each kind in turn, shuffled."""
     draw = random.Random(settings.seed)
     kinds: list[Callable[..., str]] = []
     while len(kinds) < settings.faults:
         kinds += draw.sample(FAULTS, len(FAULTS))
-    moments = sorted(draw.sample(range(1, epochs), settings.faults))
-    return list(zip(moments, kinds, strict=False))
+    return [(draw.randint(1, 2), draw.uniform(0, 2), kind) for kind in kinds[: settings.faults]]
 
 
 def numbers(search: Search) -> dict:
@@ -312,7 +311,7 @@ def main(settings: Settings) -> None:
         folder = Path(place)
         write(folder / "city", scale=0.1)
         environment = {**os.environ, "VPR_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
-        trials = max(8, settings.faults)
+        trials = max(8, settings.faults * 3 // 2)
         server = Server(folder)
         with small_disk(folder / "disk"):
             storage = folder / "disk" / "r"
@@ -326,11 +325,12 @@ def main(settings: Settings) -> None:
             search = Search("soak", storage, server.address, trials, environment)
             draw = random.Random(settings.seed)
             try:
-                for number, (moment, fault) in enumerate(schedule(settings, calm.epochs()), start=1):
+                for number, (more, seconds, fault) in enumerate(schedule(settings), start=1):
+                    moment = search.epochs() + more
                     assert search.wait_for_epochs(moment), (
                         f"ended with {search.process.returncode}, see {search.log.name}"
                     )
-                    time.sleep(draw.uniform(0, 1.5))
+                    time.sleep(seconds)
                     said = fault(search, server, settings.outage, draw)
                     print(
                         f"{number:>3}/{settings.faults}  after {moment:>3} epochs, {time.monotonic() - began:5.0f} s: {said}",
