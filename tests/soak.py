@@ -313,39 +313,41 @@ def main(settings: Settings) -> None:
         environment = {**os.environ, "VPR_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
         trials = max(8, settings.faults * 3 // 2)
         server = Server(folder)
+        running: list[Search] = []
         with small_disk(folder / "disk"):
             storage = folder / "disk" / "r"
             storage.mkdir()
             (folder / "disk/city").symlink_to(folder / "city")
-            calm = Search("calm", storage, server.address, trials, environment)
-            assert calm.process.wait(1800) == 0, Path(calm.log.name).read_text()[-3000:]
-            expected = numbers(calm)
-            check_records(calm, server, trials, expected)
-            print(f"undisturbed: {trials} trials, {calm.epochs()} epochs, {time.monotonic() - began:.0f} s", flush=True)
-            search = Search("soak", storage, server.address, trials, environment)
-            draw = random.Random(settings.seed)
             try:
+                calm = Search("calm", storage, server.address, trials, environment)
+                running.append(calm)
+                assert calm.process.wait(1800) == 0
+                expected = numbers(calm)
+                check_records(calm, server, trials, expected)
+                print(
+                    f"undisturbed: {trials} trials, {calm.epochs()} epochs, {time.monotonic() - began:.0f} s",
+                    flush=True,
+                )
+                search = Search("soak", storage, server.address, trials, environment)
+                running.append(search)
+                draw = random.Random(settings.seed)
                 for number, (more, seconds, fault) in enumerate(schedule(settings), start=1):
                     moment = search.epochs() + more
-                    assert search.wait_for_epochs(moment), (
-                        f"ended with {search.process.returncode}, see {search.log.name}"
-                    )
+                    assert search.wait_for_epochs(moment), f"ended with {search.process.returncode} before all faults"
                     time.sleep(seconds)
                     said = fault(search, server, settings.outage, draw)
-                    print(
-                        f"{number:>3}/{settings.faults}  after {moment:>3} epochs, {time.monotonic() - began:5.0f} s: {said}",
-                        flush=True,
-                    )
-                assert search.process.wait(1800) == 0, Path(search.log.name).read_text()[-3000:]
+                    now = time.monotonic() - began
+                    print(f"{number:>3}/{settings.faults}  after {moment:>3} epochs, {now:5.0f} s: {said}", flush=True)
+                assert search.process.wait(1800) == 0
                 found = numbers(search)
                 assert found == expected, "the numbers differ from the undisturbed search"
                 check_records(search, server, trials, found)
                 again = check_lost(search)
             except BaseException:
-                print(Path(search.log.name).read_text()[-6000:], file=sys.stderr)
+                print(Path(running[-1].log.name).read_text()[-6000:], file=sys.stderr)
                 raise
             finally:
-                for one in (calm, search):
+                for one in running:
                     if one.process.poll() is None:
                         one.process.kill()
                 server.stop()
