@@ -44,7 +44,7 @@ def needed_bytes(plan: Plan, slots: Slots, checkpoint: int) -> int:
 
 def check_room(plan: Plan, slots: Slots) -> None:
     """Raises ConfigError where the storage has less room than the search needs beside what it holds already."""
-    size = fetch(ray.remote(num_cpus=0)(_largest_bytes).remote(plan.base), plan.resume)
+    size = fetch(ray.remote(num_cpus=0)(_largest_bytes).remote(plan.samples, plan.places), plan.resume)
     held = sum(file.stat().st_size for file in plan.folder.rglob("*.pt"))
     needed = needed_bytes(plan, slots, size) - held
     existing = next(folder for folder in (plan.folder, *plan.folder.parents) if folder.exists())
@@ -56,9 +56,17 @@ def check_room(plan: Plan, slots: Slots) -> None:
         )
 
 
-def _largest_bytes(config: TrialConfig) -> int:
-    """Of a checkpoint: weights, and two moments of each as Adam has them."""
+def _largest_bytes(configs: list[TrialConfig], places: int) -> int:
+    """Of a checkpoint: weights of model and loss, and two moments of each as Adam has them."""
+    from vpr.losses import PlaceLoss
     from vpr.model import PlaceModel
 
-    model = PlaceModel(replace(config.model, weights="none"), config.data.image_size)
-    return 3 * sum(weights.nbytes for weights in model.state_dict().values())
+    sizes = {}
+    models = {config.model: config for config in configs}
+    for model_config, config in models.items():
+        model = PlaceModel(replace(model_config, weights="none"), config.data.image_size)
+        own = sum(weights.nbytes for weights in model.state_dict().values())
+        for loss in {other.loss.name: other.loss for other in configs}.values():
+            weights = PlaceLoss(loss, places, model.dim).parameters()
+            sizes[model_config, loss.name] = 3 * (own + sum(weight.nbytes for weight in weights))
+    return max(sizes.values())

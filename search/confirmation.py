@@ -30,6 +30,7 @@ class Confirming(Searcher):
         """Trainings that ran when the search was interrupted."""
 
     def suggest(self, trial_id: str) -> Any:
+        self.history.look()  # while nothing runs, Tune does nothing but ask here
         if not self.history.storage.has_room:
             return None
         if self.cut_off:

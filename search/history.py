@@ -38,18 +38,20 @@ class History(Callback):
         tracker: Tracker,
         console: Console,
         trials: int,
-        confirmations: int,
+        confirm: int,
+        seeds: list[int],
         kept: int,
         stops: Mapping[int, str],
         resume: str,
     ) -> None:
-        """folder: of the search; base: what a trial is before the space varies it; trials, confirmations: how many there will be;
-        kept: trials whose weights are kept; stops: why, by trial; resume: the command that goes on after an interruption.
+        """folder: of the search; base: what a trial is before the space varies it; trials: how many there will be; confirm, seeds:
+        how many of the best are trained again, with which; kept: trials whose weights are kept; stops: why, by trial; resume: the command that goes on after an interruption.
         """
         self.folder, self.kept, self.resume = folder, kept, resume
         self.file = folder / "history.jsonl"
         self.base, self.epochs = base, base.training.epochs
-        self.trials, self.confirmations = trials, confirmations
+        self.trials, self.confirm, self.seeds = trials, confirm, seeds
+        self.confirmations = confirm * len(seeds)
         self.tracker, self.console, self.stops = tracker, console, stops
         self.storage = StorageWatch(folder, self.say)
         self.is_interrupted = False
@@ -93,6 +95,10 @@ class History(Callback):
         self.tracker.start(record, what_varied(record.leaves), leaves)
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Whether Ray still lives and the disk can be written; ends the process, or says so."""
         check_ray(self.resume)
         self.storage.look()
 
@@ -186,7 +192,10 @@ class History(Callback):
     @property
     def missing(self) -> int:
         """Trainings, of finalists too, that were asked for and did not run to their own end."""
-        return self.trials + self.confirmations - sum(record.has_ended for record in self.records.values())
+        best = [record.number for record in self.ranked()[: self.confirm]]
+        again = [(number, seed) for number in best for seed in self.seeds]
+        ended = sum(key in self.records and self.records[key].has_ended for key in again)
+        return self.trials - sum(record.has_ended for record in self.searched) + self.confirmations - ended
 
     def ranked(self) -> list[TrialRecord]:
         """Best first by the one rule, then the earlier trial; trials without any epoch last."""

@@ -62,6 +62,10 @@ class Plan:
     cache_budget: float | None
     """GB of a node's disk for decoded images; None: a share of what is free."""
     on_bad_image: str
+    samples: list[TrialConfig]
+    """Some configurations of the space."""
+    places: int
+    """Of the training set."""
     skipped: Mapping[str, int]
     """Images that cannot be read and were left out, by set."""
     overlap: Overlap
@@ -96,11 +100,11 @@ def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
         raise ConfigError(
             f"--trials {trials}, but --space {space.name} is a fixed list of {space.fixed_trials}; lower it"
         )
-    probe(space, base, pinned, seed)
+    samples = probe(space, base, pinned, seed)
     folders = find_folders(settings, minicity_folder() if is_minicity else None)
     read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent
     overlap = _check_overlap(folders, base, settings.allow_overlap)
-    skipped = _check_data(folders, base, settings)
+    places, skipped = _check_data(folders, base, settings)
     name = settings.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     few = CONFIRM_MINICITY if is_minicity else CONFIRM
     confirm = min(few if settings.confirm is None else settings.confirm, trials)
@@ -125,6 +129,8 @@ def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
         time_budget_s=settings.time_budget and settings.time_budget * 60,
         cache_budget=settings.cache_budget,
         on_bad_image=settings.on_bad_image,
+        samples=samples,
+        places=places,
         skipped=skipped,
         overlap=overlap,
     )
@@ -206,8 +212,8 @@ def _listed(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _check_data(folders: Folders, base: TrialConfig, settings: SearchSettings) -> dict[str, int]:
-    """Decode all sets; returns how many images of each were left out. Raises BadImagesError with those of all sets."""
+def _check_data(folders: Folders, base: TrialConfig, settings: SearchSettings) -> tuple[int, dict[str, int]]:
+    """Decode all sets; returns the number of training places, and how many images of each set were left out. Raises BadImagesError with those of all sets."""
     skipped, faults = {}, {}
     how = settings.cache_budget, settings.on_bad_image
     try:
@@ -227,7 +233,7 @@ def _check_data(folders: Folders, base: TrialConfig, settings: SearchSettings) -
         from vpr.backbones import build_backbone  # imports torch: seconds that MiniCity need not wait
 
         build_backbone(base.model, base.data.image_size)
-    return {name: count for name, count in skipped.items() if count}
+    return data.places, {name: count for name, count in skipped.items() if count}
 
 
 def _assignments(leaves: Mapping[str, Value]) -> str:

@@ -54,8 +54,8 @@ def load_space(name: str) -> Space:
     return Space(stem, module.suggest, known_good, None, source)
 
 
-def probe(space: Space, base: TrialConfig, pinned: Mapping[str, Value], seed: int) -> None:
-    """Draw some configurations and build each; raises ConfigError for a leaf or value that does not exist."""
+def probe(space: Space, base: TrialConfig, pinned: Mapping[str, Value], seed: int) -> list[TrialConfig]:
+    """Some configurations, drawn and built; raises ConfigError for a leaf or value that does not exist."""
     for entry in space.known_good:
         unknown = sorted(set(entry) - set(all_leaves()))
         if unknown:
@@ -63,15 +63,17 @@ def probe(space: Space, base: TrialConfig, pinned: Mapping[str, Value], seed: in
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     for entry in first_tries(space, pinned):
         study.enqueue_trial(entry)
+    drawn = []
     for _ in range(space.fixed_trials or PROBES + len(space.known_good)):
         trial = study.ask()
         try:
-            from_leaves(suggest_from(space, trial, pinned, base), base)
+            drawn.append(from_leaves(suggest_from(space, trial, pinned, base), base))
         except VPRError as fault:
             raise ConfigError(f"the space {space.name} suggests what cannot be trained: {fault}") from None
         except (Exception, SystemExit) as fault:  # whatever a user's function raises
             reason = f"{type(fault).__name__}: {fault}"
             raise ConfigError(f"the space {space.name} cannot be sampled ({reason}); mend its suggest()") from None
+    return drawn
 
 
 def first_tries(space: Space, pinned: Mapping[str, Value]) -> list[dict[str, Any]]:

@@ -32,9 +32,8 @@ def run_trials(plan: Plan, slots: Slots, tracker: Tracker, console: Console) -> 
     they missed, and trials that ran go on from their last epoch.
     """
     early_stopping = EarlyStopping(plan.early_stopping, plan.epochs)
-    confirmations = plan.confirm * len(plan.confirm_seeds)
     history = History(
-        *(plan.folder, plan.base, tracker, console, plan.trials, confirmations, plan.kept),
+        *(plan.folder, plan.base, tracker, console, plan.trials, plan.confirm, plan.confirm_seeds, plan.kept),
         stops=early_stopping.reasons,
         resume=plan.resume,
     )
@@ -47,6 +46,12 @@ def run_trials(plan: Plan, slots: Slots, tracker: Tracker, console: Console) -> 
     told = history.storage.failed
     bridge = OptunaBridge(plan.space, journal, plan.name, plan.base, plan.pinned, plan.seed, is_resumed, told)
     _catch_up(history, early_stopping, bridge)
+    if is_resumed:
+        going_on = sum(not record.has_ended for record in history.records.values())
+        ended = len(history.records) - going_on
+        history.say(
+            f"resumed   {ended} trainings have ended, {going_on} go on, {history.missing - going_on} are still to begin"
+        )
     if history.missing:
         with interruptible() as was_interrupted:
             _tune(plan, slots, history, early_stopping, bridge)
@@ -115,7 +120,8 @@ def _tune(plan: Plan, slots: Slots, history: History, early_stopping: EarlyStopp
             tune_config=tune.TuneConfig(
                 search_alg=Confirming(bridge, history, plan.trials, plan.confirm, plan.confirm_seeds, deadline),
                 scheduler=early_stopping,
-                num_samples=history.missing,
+                # At most: the search ends when nothing is suggested any more.
+                num_samples=plan.trials + history.confirmations,
                 max_concurrent_trials=slots.count,  # without it OptunaSearch keeps one trial waiting at a time
                 reuse_actors=True,
                 trial_name_creator=_folder,

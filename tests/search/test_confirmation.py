@@ -37,6 +37,9 @@ class Known:
     def searched(self):
         return [record for record in self.records.values() if record.seed is None]
 
+    def look(self):
+        """Ray and the disk of this test are well."""
+
     def ranked(self):
         return self.ranking
 

@@ -94,6 +94,8 @@ def test_a_finished_search_can_be_asked_for_more_and_measures_nothing_twice(stor
     events = [json.loads(line) for line in (storage / "cut/history.jsonl").read_text().splitlines()]
     ended = [(event["trial"], event["seed"]) for event in events if event["event"] == "ended"]
     assert len(ended) == len(set(ended))
+    assert summary["trials"][0]["id"] in [one["trial"] for one in summary["finalists"]]
+    assert "resumed   10 trainings have ended, 0 go on, " in done.stdout
     looks = [
         (look["trial"], look["set"]) for look in read_ledger(storage / "test-ledger.jsonl") if look["search"] == "cut"
     ]
