@@ -27,7 +27,8 @@ class OptunaBridge(OptunaSearch):
     """OptunaSearch that tells a stopped trial PRUNED and a failed one FAIL, with every epoch's value.
 
     Ray's own tells a stopped trial COMPLETE with its early value, misses the report that stopped it, and leaves a trial
-    with NaN RUNNING. A suggestion is `{"trial": number, "leaves": {leaf: value}}`.
+    with NaN RUNNING. A suggestion is `{"trial": number, "leaves": {leaf: value}}`, with a `"fault"` where it cannot be trained: such
+    a trial has FAILed, and the others go on.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class OptunaBridge(OptunaSearch):
         records: the search's own, by number.
         """
         lost = []
+        self.begun = []
         for trial in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING, TrialState.FAIL]):
             record = records.get(trial.number)
             if trial.state == TrialState.FAIL:
@@ -101,8 +103,9 @@ class OptunaBridge(OptunaSearch):
         trial = self.trials[trial_id]
         try:
             leaves = suggest_from(self.space, trial, self.pinned, self.base)
-        except VPRError:  # the trial itself fails with this message; the others go on
-            leaves = dict(trial.params)
+        except VPRError as fault:
+            self._tell(self.trials.pop(trial_id), TrialState.FAIL)
+            return {"trial": trial.number, "leaves": dict(trial.params), "fault": str(fault)}
         return {"trial": trial.number, "leaves": leaves}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -154,13 +157,10 @@ class PatientJournal(JournalFileBackend):
         mend_lines(file)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        size = self.file.stat().st_size
+        size = patiently(lambda: self.file.stat().st_size, told=self.told)
 
         def append() -> None:
-            try:
-                super(PatientJournal, self).append_logs(logs)
-            except OSError:
-                os.truncate(self.file, size)
-                raise
+            os.truncate(self.file, size)  # what an attempt before this one left
+            super(PatientJournal, self).append_logs(logs)
 
         patiently(append, told=self.told)

@@ -1,5 +1,6 @@
 """Which weights of a search stay on its disk: those of its best trials, of the finalists, and what running trials need."""
 
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
@@ -48,6 +49,8 @@ def check_room(plan: Plan, slots: Slots) -> None:
     held = sum(file.stat().st_size for file in plan.folder.rglob("*.pt"))
     needed = needed_bytes(plan, slots, size) - held
     existing = next(folder for folder in (plan.folder, *plan.folder.parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        raise ConfigError(f"--storage {existing} cannot be written; mend that, or give another --storage")
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise ConfigError(

@@ -39,10 +39,13 @@ class Confirming(Searcher):
                 self.bridge.go_on(trial_id, record.number)
                 self.running.add(trial_id)
             return _suggestion(record)
-        if len(self.history.searched) < self.trials and time.monotonic() < self.deadline:
-            self.running.add(trial_id)
+        while len(self.history.searched) < self.trials and time.monotonic() < self.deadline:
             found = self.bridge.suggest(trial_id)
-            return _suggestion(self.history.suggested(found["trial"], None, found["leaves"]))
+            record = self.history.suggested(found["trial"], None, found["leaves"])
+            if "fault" not in found:
+                self.running.add(trial_id)
+                return _suggestion(record)
+            self.history.end(record, "failed", found["fault"])
         for record in self._certain():
             for seed in self.seeds:
                 if (record.number, seed) not in self.history.records:

@@ -13,7 +13,7 @@ from vpr.errors import ConfigError
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """Write model.safetensors, config.json and metrics.json of a search's best trial (or of another one)."""
+    """Write model.safetensors, config.json and metrics.json of the best seed of a search's best trial, or of another one."""
 
     name: Annotated[str, tyro.conf.Positional]
     """Name of the search."""
@@ -29,9 +29,12 @@ def main(settings: ExportSettings) -> int:
     if Path(settings.name).name != settings.name:
         raise ConfigError(f"{settings.name} is a path; give the name of a search, and its folder with --storage")
     summary = read_summary(settings.storage / settings.name)
-    trial = settings.trial if settings.trial is not None else (summary["best"] or {}).get("trial")
-    chosen = next((entry for entry in summary["trials"] if entry["id"] == trial and entry["checkpoint"]), None)
-    if chosen is None:
+    best = summary["best"] or {}
+    trial, seed = (best.get("trial"), best.get("seed")) if settings.trial is None else (settings.trial, None)
+    runs = {(entry["id"], None): entry for entry in summary["trials"]}
+    runs |= {(one["trial"], run["seed"]): run for one in summary.get("finalists", ()) for run in one["seeds"]}
+    chosen = runs.get((trial, seed))
+    if chosen is None or not chosen["checkpoint"]:
         known = ", ".join(str(entry["id"]) for entry in summary["trials"] if entry["checkpoint"]) or "none"
         raise ConfigError(f"{settings.name} has no weights of trial {trial}; trials whose weights are kept: {known}")
     if settings.to.exists():
@@ -40,7 +43,8 @@ def main(settings: ExportSettings) -> int:
 
     checkpoint = settings.storage / settings.name / chosen["checkpoint"]
     write_export(settings.to, checkpoint, chosen["best"])
-    print(f"trial {trial}, val recall@1 {chosen['best']['val/recall_at_1']:.1f}: {settings.to}")
+    again = "" if seed is None else f" again, seed {seed}"
+    print(f"trial {trial}{again}, val recall@1 {chosen['best']['val/recall_at_1']:.1f}: {settings.to}")
     return 0
 
 

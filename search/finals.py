@@ -4,7 +4,6 @@ import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from search.ledger import checkpoint_hash, record_look
 from search.plan import Plan
 from search.records import TrialKey, TrialRecord
 from search.storage import patiently
-from vpr.datasets import find_images, fingerprint
+from vpr.datasets import retrieval_fingerprint
 from vpr.minicity.preset import minicity_folder
 from vpr.recall import recalls
 from vpr.results import best_key
@@ -129,7 +128,11 @@ def _measure_all(
                     continue
                 if name != VAL:
                     who = {"search": plan.name, "search_id": plan.search_id, "trial": model.number, "seed": model.seed}
-                    what = {"set": name, "data": _data_hash(str(folder)), "checkpoint": checkpoint_hash(checkpoint)}
+                    what = {
+                        "set": name,
+                        "data": retrieval_fingerprint(folder),
+                        "checkpoint": checkpoint_hash(checkpoint),
+                    }
                     record_look(plan.ledger, **who, **what)
                 where = folder.relative_to(minicity_folder()) if plan.preset else folder  # every node has its own
                 given = where, plan.cache_budget, plan.on_bad_image, slots.cpus, slots.device
@@ -159,12 +162,6 @@ def _weighed(finals: Finals, name: str) -> Certainty | None:
     if any(first is None for runs in found for first in runs):
         return None
     return weigh(np.array(found) < 1)
-
-
-@cache
-def _data_hash(name: str) -> str:
-    folder = Path(name)
-    return fingerprint(find_images(folder / "database") + find_images(folder / "queries"))
 
 
 def _model(record: TrialRecord) -> tuple[Path, dict[str, float]]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from search.checkpoints import prune
 from search.cluster import check_ray
 from search.records import FAILED, Events, State, TrialKey, TrialRecord, what_varied
-from search.storage import StorageWatch, append_line, mend_lines, patiently, read_lines
+from search.storage import StorageWatch, append_line, mend_lines, read_lines
 from search.tracking import Tracker
 from vpr.config import TrialConfig
 from vpr.errors import VPRError
@@ -210,7 +210,7 @@ class History(Callback):
 
     def _note(self, event: str, **facts: Any) -> None:
         facts = {"event": event, "at": time.time(), **facts}
-        patiently(append_line, self.file, json.dumps(facts), told=self.storage.failed)
+        append_line(self.file, json.dumps(facts), self.storage.failed)
         self.events.apply(facts)
 
 
@@ -219,6 +219,6 @@ def _why_lost(trial: Trial, epoch: int) -> str:
     text = Path(trial.error_file).read_text() if trial.error_file else ""
     if "low on memory" in text:  # Ray's own memory monitor
         return f"its worker was killed for want of memory in epoch {epoch}; lower --max-concurrent or data/places_per_batch"
-    if "actor" in text.lower() or not text.strip():
+    if "ActorDied" in text or "ActorUnavailable" in text or "actor died" in text or not text.strip():
         return f"its worker was lost {RETRIES + 1} times in epoch {epoch}; is the memory enough?"
     return text.strip().splitlines()[-1][:300]

@@ -8,7 +8,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from search.storage import append_line, mend_lines, patiently, read_lines
+from search.storage import append_line, mend_lines, read_lines
 from vpr.errors import DataError
 
 LEDGER = "test-ledger.jsonl"
@@ -25,7 +25,7 @@ def record_look(ledger: Path, **facts: Any) -> None:
         mend_lines(ledger)
         read_ledger(ledger)
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        patiently(append_line, ledger, json.dumps({"when": when, **facts, "previous": head(ledger)}))
+        append_line(ledger, json.dumps({"when": when, **facts, "previous": head(ledger)}))
 
 
 def read_ledger(ledger: Path) -> list[dict[str, Any]]:

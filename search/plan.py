@@ -101,6 +101,10 @@ def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
             f"--trials {trials}, but --space {space.name} is a fixed list of {space.fixed_trials}; lower it"
         )
     samples = probe(space, base, pinned, seed)
+    if trials > 1 and all(sample == samples[0] for sample in samples):
+        raise ConfigError(
+            f"the space {space.name} varies nothing that --set does not hold; try it once with --trials 1"
+        )
     folders = find_folders(settings, minicity_folder() if is_minicity else None)
     read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent
     overlap = _check_overlap(folders, base, settings.allow_overlap)
@@ -145,6 +149,8 @@ def describe(plan: Plan) -> list[str]:
     lines.append(f"val       {plan.folders.val}")
     if plan.pinned:
         lines.append("set       " + _assignments(plan.pinned))
+    if plan.time_budget_s is not None:
+        lines.append(f"budget    {plan.time_budget_s / 60:g} minutes, after which no trial begins another epoch")
     if plan.confirm:
         lines.append(f"confirm   the best {plan.confirm} again, in full, with seeds {_listed(plan.confirm_seeds)}")
     return lines + data_lines(plan)

@@ -37,6 +37,8 @@ class TrialRecord:
     """On its workers, to its last report."""
     first_step_at: float | None = None
     """Unix seconds, when its first step began."""
+    ended_at: float | None = None
+    """Unix seconds of its end."""
     worker: str = ""
     """Process that ran it last."""
     checkpoint: Path | None = None
@@ -126,7 +128,7 @@ class Events:
 
     def _ended(self, event: dict[str, Any]) -> None:
         record = self.records[event["trial"], event["seed"]]
-        record.state, record.stop_reason = event["state"], event["reason"]
+        record.state, record.stop_reason, record.ended_at = event["state"], event["reason"], event["at"]
 
     def _finished(self, event: dict[str, Any]) -> None:
         self.is_finished = True

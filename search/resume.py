@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from search.plan import Plan
 from search.settings import SearchSettings
+from vpr.datasets import retrieval_fingerprint
 from vpr.errors import ConfigError
 from vpr.leaves import to_leaves, to_text
 
@@ -96,7 +97,9 @@ def facts_of(plan: Plan) -> dict[str, str]:
         **{name: to_text(name, value) for name, value in to_leaves(plan.base).items()},
         "--set": " ".join(sorted(plan.pinned)),
         "data (hash of names and sizes)": plan.data["fingerprint"],
-        "test sets": " ".join(sorted(plan.folders.tests)),
+        "test sets": " ".join(
+            f"{name} {retrieval_fingerprint(folder)}" for name, folder in sorted(plan.folders.tests.items())
+        ),
         "--seed": str(plan.seed),
         "--early-stopping": plan.early_stopping,
         "--on-bad-image": plan.on_bad_image,

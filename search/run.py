@@ -39,11 +39,11 @@ def main(settings: SearchSettings) -> int:
     slots = cluster.connect(settings)
     ray_seconds = time.time() - connecting
     console.print(f"runs on   {slots.describe()}", soft_wrap=True)
+    checkpoints.check_room(plan, slots)
     if settings.dry_run:
         preview.show(plan, slots, console)
         return 0
 
-    checkpoints.check_room(plan, slots)
     storage = plan.folder.parent
     command = shlex.join(["python", *sys.argv])
     address = settings.tracking_uri or default_address(storage)

@@ -80,6 +80,8 @@ def check(settings: SearchSettings) -> None:
     ]
     if settings.confirm is not None and settings.confirm < 0:
         faults.append(f"--confirm {settings.confirm} must be 0 or more")
+    if settings.confirm and settings.trials and settings.confirm > settings.trials:
+        faults.append(f"--confirm {settings.confirm}, but --trials {settings.trials}; lower it or try more")
     if settings.seed is not None and settings.seed < 0:
         faults.append(f"--seed {settings.seed} must not be negative")
     if "://" in str(settings.storage) or ":/" in str(settings.storage):

@@ -70,9 +70,6 @@ def probe(space: Space, base: TrialConfig, pinned: Mapping[str, Value], seed: in
             drawn.append(from_leaves(suggest_from(space, trial, pinned, base), base))
         except VPRError as fault:
             raise ConfigError(f"the space {space.name} suggests what cannot be trained: {fault}") from None
-        except (Exception, SystemExit) as fault:  # whatever a user's function raises
-            reason = f"{type(fault).__name__}: {fault}"
-            raise ConfigError(f"the space {space.name} cannot be sampled ({reason}); mend its suggest()") from None
     return drawn
 
 
@@ -89,7 +86,13 @@ def suggest_from(space: Space, trial: optuna.Trial, pinned: Mapping[str, Value],
 
     Optuna is not asked for pinned leaves. Raises VPRError where the suggestion cannot be trained.
     """
-    space.suggest(cast(optuna.Trial, PinnedTrial(trial, pinned)))
+    try:
+        space.suggest(cast(optuna.Trial, PinnedTrial(trial, pinned)))
+    except VPRError:
+        raise
+    except (Exception, SystemExit) as fault:  # whatever a user's function raises
+        reason = f"{type(fault).__name__}: {fault}"
+        raise ConfigError(f"the space {space.name} cannot be sampled ({reason}); mend its suggest()") from None
     own = to_leaves(from_leaves(trial.params, base))
     dropped = {leaf: value for leaf, value in pinned.items() if leaf in own and own[leaf] != value}
     return {**trial.params, **dropped}

@@ -4,6 +4,7 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,17 +27,19 @@ def patiently(write: Callable[..., Found], *given: Any, told: Callable[[OSError]
             time.sleep(PAUSE_SECONDS)
 
 
-def append_line(file: Path, line: str) -> None:
-    """Add a line, on the disk before this returns; after a fault the file is as before. Raises OSError."""
-    with file.open("ab") as sink:
-        size = sink.tell()
-        try:
-            sink.write(line.encode() + b"\n")
-            sink.flush()
+def append_line(file: Path, line: str, told: Callable[[OSError], None] = lambda fault: None) -> None:
+    """Add a line once, on the disk before this returns, as soon as the disk lets it; for a file's only writer."""
+    size = patiently(lambda: file.stat().st_size if file.exists() else 0, told=told)
+
+    def append() -> None:
+        with file.open("ab", buffering=0) as sink:  # no buffer that is written once more when the file is closed
+            sink.truncate(size)  # what an attempt before this one left
+            rest = memoryview(line.encode() + b"\n")
+            while rest:
+                rest = rest[sink.write(rest) :]
             os.fsync(sink.fileno())
-        except OSError:
-            os.truncate(file, size)
-            raise
+
+    patiently(append, told=told)
 
 
 def read_lines(file: Path) -> list[bytes]:
@@ -71,15 +74,15 @@ class StorageWatch:
                 sink.write(bytes(PROBE_BYTES))
                 sink.flush()
                 os.fsync(sink.fileno())
+            probe.unlink()
         except OSError as fault:
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
             self.failed(fault)
         else:
             if self.fault is not None:
                 self.fault = None
                 self.say("storage   can be written again: the search goes on")
-        finally:
-            if probe.exists():
-                probe.unlink()
 
     def failed(self, fault: OSError) -> None:
         """Remember it, and say so once."""

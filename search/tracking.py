@@ -53,6 +53,8 @@ class Tracker:
         self.changed = threading.Condition()
         self.failures, self.last_failure = 0, ""
         self.runs: dict[TrialKey, str] = {}
+        self.status: dict[TrialKey, str] = {}
+        """What MLflow says of each run."""
         self.queued: dict[TrialKey, int] = {}
         """Epochs of a trial that were queued by this process."""
         self.present: dict[TrialKey, set[int]] = {}
@@ -83,8 +85,10 @@ class Tracker:
             if run.data.metrics:
                 points = self.client.get_metric_history(run.info.run_id, "val/recall_at_1")
                 self.present[key] = {point.step for point in points}
-            if run.info.status != "RUNNING":
+            self.status[key] = run.info.status
+            if run.info.status != "RUNNING" and not record.has_ended:
                 self.client.update_run(run.info.run_id, status="RUNNING")
+                self.status[key] = "RUNNING"
 
         self._later(open_run)
 
@@ -113,7 +117,14 @@ class Tracker:
         key, state = record.key, record.state
         tags = [RunTag("state", state), RunTag("stop_reason", record.stop_reason)]
         self._later(lambda: self.client.log_batch(self.runs[key], tags=tags))
-        self._later(lambda: self.client.set_terminated(self.runs[key], STATUS[state]))
+        ended_at = None if record.ended_at is None else int(1000 * record.ended_at)
+
+        def close_run() -> None:
+            if self.status[key] != STATUS[state]:  # else an earlier session did it
+                self.client.set_terminated(self.runs[key], STATUS[state], ended_at)
+                self.status[key] = STATUS[state]
+
+        self._later(close_run)
 
     def finish(self, summary_file: Path, metrics: Mapping[str, float], status: str) -> None:
         """Close the parent run with the search's figures and its summary, and wait for what is still on its way."""

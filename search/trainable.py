@@ -47,8 +47,8 @@ def run_trial(
         config = from_leaves(suggestion["leaves"], base)
         torch.set_num_threads(cpus)
         found = folders or minicity()
-        data = _opened(found.train, found.val, config.data, budget_gb, on_bad_image)
-        state = load_latest(folder, config)
+        data = patiently(_opened, found.train, found.val, config.data, budget_gb, on_bad_image)
+        state = patiently(load_latest, folder, config)
         trainer = Trainer(config, data, pick_device(device), is_resumed=state is not None)
         if state:
             trainer.load_state_dict(state)
@@ -79,8 +79,17 @@ def _told_why(folder: Path) -> Iterator[None]:
         crash.unlink(missing_ok=True)
     except Exception as fault:
         crash.unlink(missing_ok=True)
+        if _may_heal(fault):
+            raise
         tune.report({FAILED: _reason(fault), METRIC: float("nan"), "epoch": 0})
         raise
+
+
+def _may_heal(fault: Exception) -> bool:
+    """On another worker: a fault of the machine, such as a disk or a GPU that went away."""
+    from torch import AcceleratorError
+
+    return isinstance(fault, OSError | AcceleratorError)
 
 
 def _opened_to_write(file: Path) -> IO[str]:

@@ -54,7 +54,7 @@ def run_trials(plan: Plan, slots: Slots, tracker: Tracker, console: Console) -> 
         )
     if history.missing:
         with interruptible() as was_interrupted:
-            _tune(plan, slots, history, early_stopping, bridge)
+            _tune(plan, slots, history, early_stopping, bridge, _Interrupts(was_interrupted))
         if was_interrupted():
             history.interrupt()
     return history
@@ -75,6 +75,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         os.kill(os.getpid(), signal.SIGUSR1)  # Tune's own signal to end
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Until Tune has its own handler the signal would end this process.
+    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         yield lambda: count > 0
     finally:
@@ -101,7 +103,25 @@ def _catch_up(history: History, early_stopping: EarlyStopping, bridge: OptunaBri
     history.prune(record for record in known if record.has_ended)
 
 
-def _tune(plan: Plan, slots: Slots, history: History, early_stopping: EarlyStopping, bridge: OptunaBridge) -> None:
+class _Interrupts(tune.Callback):
+    """Tells Tune of an interruption that came before it listened."""
+
+    def __init__(self, was_interrupted: Callable[[], bool]) -> None:
+        self.was_interrupted = was_interrupted
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self.was_interrupted():
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def _tune(
+    plan: Plan,
+    slots: Slots,
+    history: History,
+    early_stopping: EarlyStopping,
+    bridge: OptunaBridge,
+    interrupts: tune.Callback,
+) -> None:
     trainable = partial(
         run_trial,
         base=plan.base,
@@ -130,7 +150,7 @@ def _tune(plan: Plan, slots: Slots, history: History, early_stopping: EarlyStopp
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=scratch,
-                callbacks=[history],
+                callbacks=[history, interrupts],
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 verbose=0,
             ),

@@ -93,7 +93,10 @@ def save_checkpoint(file: Path, state: dict[str, Any], config: TrialConfig) -> N
 
 
 def read_checkpoint(file: Path) -> tuple[dict[str, Any], TrialConfig]:
-    """State and configuration of a checkpoint file; raises WeightsError for anything else, and for a damaged one."""
+    """State and configuration of a checkpoint file; raises WeightsError for anything else, and for a damaged one.
+
+    A fault of the disk or of the machine's memory says nothing of the file: OSError and MemoryError pass.
+    """
     if not file.is_file():
         raise WeightsError(f"{file} is no checkpoint file; vpr.train writes epoch-*.pt, search/export.py a folder")
     try:
@@ -106,5 +109,7 @@ def read_checkpoint(file: Path) -> tuple[dict[str, Any], TrialConfig]:
             raise TypeError("it holds no model")
         return state, config
     except Exception as fault:  # the unpickler has no one error type
+        if isinstance(fault, MemoryError) or (isinstance(fault, OSError) and fault.errno is not None):
+            raise
         reason = (str(fault).splitlines() or [type(fault).__name__])[0][:120]
         raise WeightsError(f"{file} cannot be read as a checkpoint of vpr.train ({reason})") from None

@@ -46,6 +46,7 @@ def _parsed(settings: type[Settings], prog: str) -> Settings:
             raise
         message = re.split(r"─{20,}\s*│|\bArgument helptext|For full helptext", re.sub(r"[╭╮╰╯]", "", box.getvalue()))
         words = " ".join(re.sub(r"[│─]", " ", " ".join(message[:2])).split())
-        raise ConfigError(
-            f"{words.removeprefix('Value error ').removeprefix('Unrecognized options ')}; see {prog} --help"
-        ) from None
+        words = re.sub(r"^(Value error|Unrecognized options|Invalid choice) ", "", words)
+        wanted = r"Error parsing (\S+): no type matching (?:\{None\}\|)?(\S+) could be instantiated from \['(.*?)'\].*"
+        words = re.sub(wanted, r"\1 \3 is no \2", words)
+        raise ConfigError(f"{words}; see {prog} --help") from None

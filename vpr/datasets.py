@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +161,17 @@ def fingerprint(paths: Iterable[Path]) -> str:
     for path in paths:
         digest.update(os.fsencode("/".join(path.parts[-3:])) + f"\0{path.stat().st_size}\n".encode())
     return digest.hexdigest()[:16]
+
+
+@cache
+def retrieval_fingerprint(folder: Path) -> str:
+    """`fingerprint` of a set's database and queries."""
+    return fingerprint(retrieval_images(folder))
+
+
+def retrieval_images(folder: Path) -> list[Path]:
+    """All images of a set's database and queries; raises DataError where either folder is missing."""
+    return find_images(folder / "database") + find_images(folder / "queries")
 
 
 def _positions(paths: list[Path]) -> np.ndarray:

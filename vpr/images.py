@@ -1,5 +1,6 @@
 """The images of a set in two forms of one interface: decoded rows, or the files' own bytes, decoded when asked for."""
 
+import errno
 import io
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,8 @@ from vpr.errors import BadImagesError, DataError
 
 TASK = 16
 """Images that a thread writes before it reports: each report costs as much as decoding a small image."""
+OF_THE_FILE = {None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""Numbers of an OSError that say something of an image itself; Pillow's own have none."""
 Watch = Callable[[Iterable[None]], Iterable[None]]
 """Passes on what it is given, one item an image: a progress bar."""
 
@@ -103,10 +106,15 @@ def write_packed(file: Path, paths: Sequence[Path], image_size: tuple[int, int],
 
 
 def read_image(path: Path, image_size: tuple[int, int]) -> np.ndarray:
-    """One image as (3, H, W) uint8, resized with an antialiased bilinear filter; raises BadImagesError if unreadable."""
+    """One image as (3, H, W) uint8, resized with an antialiased bilinear filter.
+
+    Raises BadImagesError where it is the image that cannot be read, and OSError where the disk or the machine is at fault.
+    """
     try:
         return _decode(path, image_size)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as fault:
+        if isinstance(fault, OSError) and fault.errno not in OF_THE_FILE:
+            raise
         raise BadImagesError({path: " ".join(str(fault).replace(str(path), "it").split())}) from None
 
 

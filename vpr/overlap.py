@@ -12,7 +12,7 @@ import numpy as np
 import utm
 from scipy.spatial import cKDTree
 
-from vpr.datasets import Folders, find_images, position, train_images
+from vpr.datasets import Folders, position, retrieval_images, train_images
 from vpr.errors import DataError
 
 ZONE_M = 1e8
@@ -55,8 +55,8 @@ def find_overlap(folders: Folders, radius_m: float) -> Overlap:
 
     Raises DataError for a val or test picture whose name says no position.
     """
-    sets = {"train": train_images(folders.train), "val": find_images(folders.val)}
-    sets |= {name: find_images(folder) for name, folder in folders.tests.items()}
+    sets = {"train": train_images(folders.train), "val": retrieval_images(folders.val)}
+    sets |= {name: retrieval_images(folder) for name, folder in folders.tests.items()}
     place_of = {name: _train_place if name == "train" else _place for name in sets}
     places = _flatten({name: np.array([place_of[name](path) for path in paths]) for name, paths in sets.items()})
     is_known = np.isfinite(places["train"][:, 0])

@@ -199,6 +199,7 @@ def test_what_is_drawn_depends_on_the_trials_before_alone(tmp_path):
             trial.suggest_categorical("optimizer/name", whole.study.trials[0].distributions["optimizer/name"].choices)
             bridge = OptunaBridge(space, tmp_path / "cut.journal", "s", base, {}, seed=5, is_resumed=True)
             bridge.reconcile(known)
+            bridge.reconcile(known)  # as a resumed search does
         found = bridge.suggest("x")
-        assert (found["trial"], found["leaves"]) == (number, leaves[number])
+        assert (found["trial"], found["leaves"], bridge.begun) == (number, leaves[number], [])
         bridge.on_trial_complete("x", {METRIC: 10.0 + number % 7, "epoch": 3})

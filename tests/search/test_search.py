@@ -200,6 +200,9 @@ def test_export_of_the_trials_whose_weights_are_kept(finished, summary, tmp_path
     assert done.returncode == 0, done.stderr
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"model.safetensors", "config.json", "metrics.json"}
     assert vpr.load(tmp_path / "out")(torch.rand(1, 3, 32, 56)).shape == (1, 32)
+    best = run("export", "first", "--to", str(tmp_path / "best"), "--storage", str(folder.parent))
+    assert f"trial {summary['best']['trial']} again, seed {summary['best']['seed']}" in best.stdout
+    assert load_export(tmp_path / "best")[1] == load_export(folder / "export")[1]
     for wrong in (["--trial", "99"], ["--trial", str(gone)], []):
         refused = run("export", *flags, *wrong)
         assert refused.returncode == 2 and refused.stderr.count("\n") == 1

@@ -1,5 +1,6 @@
 """The image store: both of its forms give what decoding gives, and nothing half-built or stale is ever used."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -161,3 +162,15 @@ def test_leaving_places_out_needs_no_other_store(city, config):
     data = open_data(find_sets(city), config.data)
     fewer = open_data(find_sets(city), replace(config.data, images_per_place=5, skip_small_places=True))
     assert len(data.images) == len(fewer.images) and len(stores()) == 3
+
+
+def test_a_fault_of_the_disk_is_no_bad_image(tmp_path, monkeypatch):
+    path = tmp_path / "one.jpg"
+    Image.new("RGB", (8, 8)).save(path)
+
+    def fail(*given):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        read_image(path, (4, 4))
