@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ray
 
-from search.cluster import Slots, fetch
+from search.cluster import Slots, check_ray, fetch
 from search.plan import Plan
 from search.records import TrialRecord
 from vpr.config import TrialConfig
@@ -45,7 +45,9 @@ def needed_bytes(plan: Plan, slots: Slots, checkpoint: int) -> int:
 
 def check_room(plan: Plan, slots: Slots) -> None:
     """Raises ConfigError where the storage has less room than the search needs beside what it holds already."""
-    size = fetch(ray.remote(num_cpus=0)(_largest_bytes).remote(plan.samples, plan.places), plan.resume)
+    size = fetch(
+        ray.remote(num_cpus=0)(_largest_bytes).remote(plan.samples, plan.places), lambda: check_ray(plan.resume)
+    )
     held = sum(file.stat().st_size for file in plan.folder.rglob("*.pt"))
     needed = needed_bytes(plan, slots, size) - held
     existing = next(folder for folder in (plan.folder, *plan.folder.parents) if folder.exists())

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,10 +107,10 @@ def _end(code: int) -> None:
     os._exit(code)
 
 
-def fetch(task: Any, resume: str) -> Any:
-    """What a remote task returns; raises what it raised."""
+def fetch(task: Any, look: Callable[[], None]) -> Any:
+    """What a remote task returns; raises what it raised. look: called every second until then."""
     while not ray.wait([task], timeout=1)[0]:
-        check_ray(resume)
+        look()
     return ray.get(task)
 
 

@@ -19,9 +19,9 @@ from search.plan import Plan
 from search.records import TrialKey, TrialRecord
 from search.storage import patiently
 from vpr.datasets import retrieval_fingerprint
-from vpr.minicity.preset import minicity_folder
 from vpr.recall import recalls
 from vpr.results import best_key
+from vpr.sources import root_here
 
 VAL = "val"
 
@@ -80,9 +80,9 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     if plan.space.fixed_trials:  # its table is the answer, so that all of it is measured
         models += [record for record in history.ranked() if record.state == "completed"]
     tests = plan.folders.tests
-    _measure_all(slots, plan, finals, models, tests, console)
+    _measure_all(slots, plan, finals, models, tests, history, console)
     with _told(console, "the best model could not be exported"):
-        fetch(exporting, plan.resume)
+        fetch(exporting, history.look)
         finals.export = plan.folder / "export"
     measured = [found for found in finals.finalists if all((run.key, VAL) in finals.answers for run in found.runs)]
     if finals.best in measured:  # which is the one that is exported
@@ -113,10 +113,18 @@ def choose(history: History, console: Console) -> list[Finalist]:
 
 
 def _measure_all(
-    slots: Slots, plan: Plan, finals: Finals, models: Iterable[TrialRecord], tests: dict[str, Path], console: Console
+    slots: Slots,
+    plan: Plan,
+    finals: Finals,
+    models: Iterable[TrialRecord],
+    tests: dict[str, Path],
+    history: History,
+    console: Console,
 ) -> None:
     measure = _on_worker(slots)(_measure)
     measuring = {}
+    below = plan.folders.relative_to(root_here(plan.source))  # every node has its own root
+    places = {VAL: below.val, **below.tests}
     for model in {model.key: model for model in models}.values():
         checkpoint, _ = _model(model)
         for name, folder in {VAL: plan.folders.val, **tests}.items():
@@ -134,14 +142,13 @@ def _measure_all(
                         "checkpoint": checkpoint_hash(checkpoint),
                     }
                     record_look(plan.ledger, **who, **what)
-                where = folder.relative_to(minicity_folder()) if plan.preset else folder  # every node has its own
-                given = where, plan.cache_budget, plan.on_bad_image, slots.cpus, slots.device
+                given = plan.source, places[name], plan.cache_budget, plan.on_bad_image, slots.cpus, slots.device
                 task = measure.remote(checkpoint, *given)
                 measuring[model.key, name] = task
     for (key, name), task in measuring.items():
         # Also an unreadable test picture, which nobody looked at before.
         with _told(console, f"{name} could not be measured for trial {key[0]}"):
-            finals.answers[key, name] = fetch(task, plan.resume)
+            finals.answers[key, name] = fetch(task, history.look)
             patiently(_keep_answers, _answers_file(plan, key, name), finals.answers[key, name])
 
 
@@ -186,11 +193,11 @@ def _on_worker(slots: Slots) -> Any:
 def _export(folder: Path, checkpoint: Path, metrics: dict[str, Any]) -> None:
     from vpr.export import write_export
 
-    write_export(folder, checkpoint, metrics)
+    patiently(write_export, folder, checkpoint, metrics)
 
 
 def _measure(
-    checkpoint: Path, folder: Path, budget_gb: float | None, on_bad_image: str, cpus: int, device: str
+    checkpoint: Path, source: str, folder: Path, budget_gb: float | None, on_bad_image: str, cpus: int, device: str
 ) -> np.ndarray:
     import torch
 
@@ -200,9 +207,7 @@ def _measure(
     from vpr.precision import pick_device
 
     torch.set_num_threads(cpus)
-    if not folder.is_absolute():
-        folder = minicity_folder() / folder
     model, config = load_model(checkpoint)
     where = pick_device(device)
-    retrieval = open_retrieval(folder, config.data, budget_gb, on_bad_image)
+    retrieval = open_retrieval(root_here(source) / folder, config.data, budget_gb, on_bad_image)
     return answer(model.to(where), retrieval, config.training.precision, where)

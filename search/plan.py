@@ -4,7 +4,7 @@ import os
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,8 +18,9 @@ from vpr.data import open_data, open_retrieval
 from vpr.datasets import Folders, find_images, fingerprint
 from vpr.errors import BadImagesError, ConfigError, DataError
 from vpr.leaves import from_leaves, parse_assignments, to_leaves, to_text
-from vpr.minicity.preset import PRESET, minicity_folder
+from vpr.minicity.preset import PRESET
 from vpr.overlap import Overlap, find_overlap
+from vpr.sources import MINICITY, is_address, root_here
 
 DEFAULT_SPACE, DEFAULT_TRIALS = "losses", 12
 KEEP = 3
@@ -46,7 +47,10 @@ class Plan:
     """MiniCity's own settings; empty on real data."""
     data: Mapping[str, str]
     """Root and fingerprint of train and val."""
+    source: str
+    """Where every node finds the sets (`vpr.sources.root_here`)."""
     folders: Folders
+    """On this node."""
     trials: int
     train_data: list[str] | None
     """Where `python -m vpr.train` finds the same data; None where single folders were given."""
@@ -70,6 +74,11 @@ class Plan:
     """Images that cannot be read and were left out, by set."""
     overlap: Overlap
     """What the sets share; refused unless --allow-overlap was given."""
+
+    @property
+    def train_and_val(self) -> Folders:
+        """Below the source's root on any node, and without the test sets, which a trial must not see."""
+        return replace(self.folders.relative_to(root_here(self.source)), tests={})
 
     @property
     def resume(self) -> str:
@@ -105,7 +114,8 @@ def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
         raise ConfigError(
             f"the space {space.name} varies nothing that --set does not hold; try it once with --trials 1"
         )
-    folders = find_folders(settings, minicity_folder() if is_minicity else None)
+    source = MINICITY if is_minicity else settings.data if settings.data and is_address(settings.data) else ""
+    folders = find_folders(settings, root_here(source) if source else None)
     read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent
     overlap = _check_overlap(folders, base, settings.allow_overlap)
     places, skipped = _check_data(folders, base, settings)
@@ -122,6 +132,7 @@ def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
         pinned,
         preset,
         _data_facts(folders),
+        source,
         folders,
         trials,
         train_data=_train_data(settings, is_minicity),
@@ -211,7 +222,7 @@ def _train_data(settings: SearchSettings, is_minicity: bool) -> list[str] | None
         return []
     if settings.data is None or settings.train or settings.val:
         return None
-    return [f"--data={settings.data.resolve()}"]
+    return [f"--data={settings.data if is_address(settings.data) else Path(settings.data).resolve()}"]
 
 
 def _listed(numbers: list[int]) -> str:

@@ -18,6 +18,7 @@ from search.records import what_varied
 from search.space import first_tries
 from vpr.config import TrialConfig
 from vpr.datasets import Folders
+from vpr.sources import root_here
 
 SAMPLES = 5
 STEPS = 4
@@ -51,10 +52,9 @@ def show(plan: Plan, slots: Slots, console: Console) -> None:
     for trial in () if plan.space.fixed_trials else trials[:SAMPLES]:
         _line(console, "for example", what_varied(trial.params))
     _line(console, "at once", f"{slots.count} trials: {slots.why}")
-    folders = None if plan.preset else Folders(plan.folders.train, plan.folders.val)
     timing = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, max_retries=0)(_time)
     count = min(slots.count, AT_ONCE)
-    given = plan.base, folders, plan.cache_budget, plan.on_bad_image, slots.cpus, slots.device
+    given = plan.base, plan.source, plan.train_and_val, plan.cache_budget, plan.on_bad_image, slots.cpus, slots.device
     paces = ray.get([timing.remote(*given) for _ in range(count)])
     for line in estimate(plan, slots, max(paces, key=lambda pace: pace.epoch_seconds)):
         _line(console, *line)
@@ -94,12 +94,17 @@ def _asha_epochs(epochs: int) -> float:
 
 
 def _time(
-    config: TrialConfig, folders: Folders | None, budget_gb: float | None, on_bad_image: str, cpus: int, device: str
+    config: TrialConfig,
+    source: str,
+    folders: Folders,
+    budget_gb: float | None,
+    on_bad_image: str,
+    cpus: int,
+    device: str,
 ) -> Pace:
     import numpy as np
     import torch
 
-    from search.trainable import minicity
     from vpr.checkpoint import save_checkpoint
     from vpr.data import open_data
     from vpr.evaluate import vectors
@@ -109,7 +114,8 @@ def _time(
 
     torch.set_num_threads(cpus)
     where = pick_device(device)
-    data = open_data(folders or minicity(), config.data, budget_gb, on_bad_image)
+    root = root_here(source)
+    data = open_data(Folders(root / folders.train, root / folders.val), config.data, budget_gb, on_bad_image)
     trainer = Trainer(config, data, where, is_resumed=True)
     batches = list(trainer.sampler)[: STEPS + 1]
     times = []

@@ -18,6 +18,7 @@ from search.settings import SearchSettings
 from vpr.datasets import retrieval_fingerprint
 from vpr.errors import ConfigError
 from vpr.leaves import to_leaves, to_text
+from vpr.sources import is_address
 
 BEGINNING = "search.json"
 LOCK = "running.lock"
@@ -59,7 +60,7 @@ def joined(settings: SearchSettings, beginning: Beginning) -> SearchSettings:
         if getattr(settings, field.name) != getattr(defaults, field.name) or field.name in HERE
     }
     before = {
-        name: Path(value) if name in ("data", "train", "val") and value is not None else _tuples(value)
+        name: Path(value) if name in ("train", "val") and value is not None else _tuples(value)
         for name, value in beginning.settings.items()
     }
     if "set" in given:
@@ -124,6 +125,8 @@ def opened_folder(plan: Plan, settings: SearchSettings) -> Iterator[None]:
     plan.folder.mkdir(parents=True, exist_ok=True)
     with _locked(plan.folder):
         kept = {name: value for name, value in dataclasses.asdict(settings).items() if name not in HERE}
+        if settings.data and not is_address(settings.data):
+            kept["data"] = str(Path(settings.data).resolve())
         found = Beginning(plan.search_id, kept, facts_of(plan), budget_of(plan))
         partial = plan.folder / f"{BEGINNING}.partial-{os.getpid()}"
         partial.write_text(json.dumps(dataclasses.asdict(found), indent=2, default=_absolute) + "\n")

@@ -21,8 +21,8 @@ class SearchSettings:
 
     space: str | None = None
     """What may vary: optimizers, schedulers, losses (if not given), full, paper, or a .py file with a function `suggest` (which is run)."""
-    data: Path | None = None
-    """Folder that holds gsv_xs (or gsv_cities), sf_xs and tokyo_xs."""
+    data: str | None = None
+    """Folder that holds gsv_xs (or gsv_cities), sf_xs and tokyo_xs, the same on all machines; or an address such as s3://bucket/sets, which each machine copies once."""
     train: Path | None = None
     """Training folder, instead of the one below --data."""
     val: Path | None = None
@@ -101,13 +101,13 @@ def check(settings: SearchSettings) -> None:
         raise ConfigError("; ".join(faults))
 
 
-def find_folders(settings: SearchSettings, minicity: Path | None) -> Folders:
-    """The sets of the search: those below --data (or MiniCity), with single ones replaced. Raises DataError."""
+def find_folders(settings: SearchSettings, copy: Path | None) -> Folders:
+    """The sets of the search: those below --data (or in `copy`, this node's of it or of MiniCity), with single ones replaced. Raises DataError."""
     named = [_named_folder(text) for text in settings.test]
     tests = dict(named)
     if len(tests) < len(named) or {"train", "val"} & set(tests):
         raise ConfigError("--test NAME=DIR: each name once, and none of them train or val; rename one")
-    root = settings.data or minicity
+    root = copy or (Path(settings.data) if settings.data else None)
     if root is None:
         if settings.train is None or settings.val is None:
             raise DataError("--train and --val go together when there is no --data; give the other one too, or --data")

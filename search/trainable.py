@@ -14,16 +14,17 @@ from search.records import FAILED, METRIC
 from search.storage import patiently
 from vpr.config import DataConfig, TrialConfig
 from vpr.data import TrainingData, open_data
-from vpr.datasets import Folders, find_sets
+from vpr.datasets import Folders
 from vpr.errors import TrainingError, VPRError
 from vpr.leaves import from_leaves
-from vpr.minicity.preset import minicity_folder
+from vpr.sources import root_here
 
 
 def run_trial(
     suggestion: dict[str, Any],
     base: TrialConfig,
-    folders: Folders | None,
+    source: str,
+    folders: Folders,
     trials: Path,
     budget_gb: float | None,
     on_bad_image: str,
@@ -33,8 +34,8 @@ def run_trial(
     """Train what was suggested from its last epoch on, and report every epoch after its checkpoint is on the disk.
 
     suggestion: `{"trial": number, "leaves": {leaf: value}, "seed": of a finalist trained again, "folder": below `trials`}`;
-    folders: train and val, and no test set; None is MiniCity, which every node writes for itself; budget_gb: of the node's
-    disk for decoded images.
+    source, folders: train and val, and no test set, below `vpr.sources.root_here(source)`; budget_gb: of the node's disk for
+    decoded images.
     """
     import torch  # on the worker only: the driver needs neither it nor its memory
 
@@ -46,8 +47,8 @@ def run_trial(
     with _told_why(folder):
         config = from_leaves(suggestion["leaves"], base)
         torch.set_num_threads(cpus)
-        found = folders or minicity()
-        data = patiently(_opened, found.train, found.val, config.data, budget_gb, on_bad_image)
+        root = root_here(source)
+        data = patiently(_opened, root / folders.train, root / folders.val, config.data, budget_gb, on_bad_image)
         state = patiently(load_latest, folder, config)
         trainer = Trainer(config, data, pick_device(device), is_resumed=state is not None)
         if state:
@@ -112,12 +113,6 @@ def _in_one_line(trace: str) -> str:
     current = next((at for at, line in enumerate(lines) if line.startswith("Current thread")), 0)
     inner = next((line for line in lines[current:] if line.startswith("File ")), "")
     return f"{lines[0].removeprefix('Fatal Python error: ')}, {inner}".rstrip(", ")
-
-
-def minicity() -> Folders:
-    """Of this node, written first if it is not there; without its test sets, which a trial must not see."""
-    found = find_sets(minicity_folder())
-    return Folders(found.train, found.val)
 
 
 @cache

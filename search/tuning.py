@@ -22,7 +22,6 @@ from search.history import RETRIES, History
 from search.plan import Plan
 from search.tracking import Tracker
 from search.trainable import run_trial
-from vpr.datasets import Folders
 
 
 def run_trials(plan: Plan, slots: Slots, tracker: Tracker, console: Console) -> History:
@@ -125,7 +124,8 @@ def _tune(
     trainable = partial(
         run_trial,
         base=plan.base,
-        folders=None if plan.preset else Folders(plan.folders.train, plan.folders.val),
+        source=plan.source,
+        folders=plan.train_and_val,
         trials=plan.folder / "trials",
         budget_gb=plan.cache_budget,
         on_bad_image=plan.on_bad_image,

@@ -27,6 +27,14 @@ class Folders:
     val: Path
     tests: dict[str, Path] = field(default_factory=dict)
 
+    def relative_to(self, root: Path) -> "Folders":
+        """The same below `root`, where they are; those elsewhere stay as they are."""
+
+        def below(folder: Path) -> Path:
+            return folder.relative_to(root) if root.name and folder.is_relative_to(root) else folder
+
+        return Folders(below(self.train), below(self.val), {name: below(test) for name, test in self.tests.items()})
+
 
 @dataclass(frozen=True)
 class Places:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from vpr.backbones import read_weights
 from vpr.checkpoint import best_file, read_checkpoint
@@ -28,7 +28,7 @@ def write_export(folder: Path, checkpoint: Path, metrics: dict[str, Any]) -> Non
     partial.mkdir(parents=True)
     try:
         weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        save_file(weights, partial / "model.safetensors")
+        (partial / "model.safetensors").write_bytes(save(weights))  # its own writer has no OSError for a full disk
         _write_json(
             partial / "config.json", {"format": FORMAT, "leaves": to_leaves(config), "input": _input(model, config)}
         )
