@@ -6,7 +6,7 @@ ARGS ?=
 FAULTS ?= 20
 SEED ?= 1
 
-.PHONY: search test check soak simulate bench lint format lock clean
+.PHONY: search test check test-cluster soak simulate bench growth lint format lock clean
 
 search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
 	$(BIN)/python search/run.py --space losses $(ARGS)
@@ -16,11 +16,20 @@ test: lint  ## Format check, lint, types, import rule, tests.
 
 check: test
 
+test-cluster: .venv/.ready  ## A cluster of three hosts made of this machine, and AWS's calls against a mock; about 8 minutes, as root.
+	for need in ip ssh sshd rsync; do command -v $$need /usr/sbin/$$need > /dev/null || missing=1; done; \
+	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -qy iproute2 openssh-server openssh-client rsync; }
+	touch .venv/.ready
+	$(BIN)/python -m pytest tests/cluster
+
 soak: .venv/.ready  ## A search under FAULTS faults by SEED, against the same search undisturbed; about 20 minutes, as root.
 	$(BIN)/python -m tests.soak --faults $(FAULTS) --seed $(SEED) $(ARGS)
 
-simulate: .venv/.ready  ## What a search costs until it holds a good model, on curves with a known best; about half an hour.
+simulate: .venv/.ready  ## What a search costs until it holds a good model, on curves with a known best; about ten minutes.
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.benchmarks.simulation
+
+growth: .venv/.ready  ## What a search of 50, 200 and 1,000 trials costs beside Ray Tune alone; about half an hour.
+	$(BIN)/python -m tests.benchmarks.growth
 
 bench: .venv/.ready  ## Measure every promise of speed beside its peer; about 8 minutes.
 	$(BIN)/python -m tests.benchmarks
@@ -44,7 +53,7 @@ format: .venv/.ready
 
 lock: .venv/.ready  ## Write requirements.lock from pyproject.toml.
 	$(BIN)/python -m pip install uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra aws --universal --python-version 3.10 --upgrade \
 	  --no-header --no-annotate --no-emit-index-url -o requirements.lock
 
 clean:

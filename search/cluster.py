@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import ray
+import yaml
 
 from search.settings import SearchSettings
 from vpr.errors import ConfigError
@@ -28,19 +29,32 @@ started: list[psutil.Process] = []
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What Ray may use of a machine."""
+
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
 class Slots:
     """What a trial gets, and how many run at once."""
 
     cpus: int
     gpus: float
     count: int
+    """When the search began; of a cluster that scales, as many as it may come to have."""
     where: str
     why: str
     """What sets their number."""
+    is_cluster: bool = False
+    limit: int | None = None
+    """--max-concurrent."""
 
     def describe(self) -> str:
         gpus = f" and {self.gpus:g} GPUs" if self.gpus else ""
-        return f"{self.where}: {self.count} trials at once, each {self.cpus} cores{gpus}"
+        cores = "1 core" if self.cpus == 1 else f"{self.cpus} cores"
+        return f"{self.where}: {self.count} trials at once, each {cores}{gpus}"
 
     @property
     def device(self) -> str:
@@ -51,20 +65,24 @@ class Slots:
     def resources(self) -> dict[str, float]:
         return {"cpu": self.cpus, "gpu": self.gpus}
 
+    def now(self) -> int:
+        """How many may run at once now: more than at first where machines have joined."""
+        if not self.is_cluster:
+            return self.count
+        fitting = sum(_trials(machine, self.cpus, self.gpus) for machine in _machines())
+        return self.limit or max(fitting, self.count if _to_come() else 1)
+
 
 def connect(settings: SearchSettings) -> Slots:
     """Join the cluster of this machine (or of RAY_ADDRESS), else start Ray here; raises ConfigError if no trial fits."""
+    where, is_cluster = join()
+    return fit(settings, (_to_come() if is_cluster else None) or _machines(), where, is_cluster)
+
+
+def join() -> tuple[str, bool]:
+    """Where this process is connected to now, and whether that is a cluster that was there before. Raises ConfigError."""
     address = os.environ.get("RAY_ADDRESS") or started_here()
-    if is_cluster := address is not None:
-        try:
-            _knock(address)
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except OSError:
-            raise ConfigError(
-                f"the Ray cluster at {address} does not answer; start it, or unset RAY_ADDRESS and run `ray stop` to use this machine"
-            ) from None
-        where = f"the Ray cluster at {address}"
-    else:
+    if address is None:
         ray.init(
             address="local",
             include_dashboard=False,
@@ -72,10 +90,21 @@ def connect(settings: SearchSettings) -> Slots:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-        where = "this machine"
         started[:] = [child for child in psutil.Process().children() if child.name() in PARTS_OF_RAY]
-    total = ray.cluster_resources()
-    return _fit(settings, total.get("CPU", 0), total.get("GPU", 0), where, is_cluster)
+        return "this machine", False
+    try:
+        _knock(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except OSError:
+        raise ConfigError(
+            f"the Ray cluster at {address} does not answer; start it, or unset RAY_ADDRESS and run `ray stop` to use this machine"
+        ) from None
+    except Exception as fault:  # a token that is missing or wrong
+        reason = " ".join(str(fault).split())[:200]
+        raise ConfigError(
+            f"the Ray cluster at {address} cannot be joined ({reason}); are RAY_AUTH_MODE and ~/.ray/auth_token those of the cluster?"
+        ) from None
+    return f"the Ray cluster at {address} with {len(_machines())} machines", True
 
 
 def check_ray(resume: str) -> None:
@@ -127,25 +156,65 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
-def _fit(settings: SearchSettings, cpus: float, gpus: float, where: str, is_cluster: bool) -> Slots:
-    gpu_share = settings.gpus_per_trial if settings.gpus_per_trial is not None else float(gpus > 0)
-    if gpu_share > gpus and not is_cluster:
-        raise ConfigError(
-            f"--gpus-per-trial {gpu_share:g}, but {where} has {gpus:g} GPUs; lower it (0 trains on the CPU)"
-        )
-    if is_cluster and not cpus and settings.gpus_per_trial is None:
-        raise ConfigError(f"{where} has no worker yet; say what to wait for with --gpus-per-trial and --max-concurrent")
-    # A share below 1 must fit on one GPU: two GPUs hold two trials of 0.6, not three.
-    per_gpu = math.floor(1 / gpu_share) if 0 < gpu_share < 1 else 1
-    by_gpu = math.floor(gpus / max(gpu_share, 1)) * per_gpu if gpu_share else math.inf
-    cpu_share = settings.cpus_per_trial or (max(1, math.floor(cpus / by_gpu)) if 0 < by_gpu < math.inf else 1)
-    if cpu_share > cpus and not is_cluster:
-        raise ConfigError(f"--cpus-per-trial {cpu_share}, but {where} has {cpus:g} cores; lower it")
-    fitting = min(by_gpu, math.floor(cpus / cpu_share))
-    # A cluster that still scales up may have nothing yet: then --max-concurrent says how far.
-    count = settings.max_concurrent or max(1, fitting)
-    count = count if is_cluster else min(count, fitting)
-    why = f"{gpus:g} GPUs, {gpu_share:g} for each" if gpu_share else f"{cpus:g} cores, {cpu_share} for each"
-    if settings.max_concurrent and count == settings.max_concurrent:
-        why = f"--max-concurrent (there are {why})"
-    return Slots(cpu_share, gpu_share, int(count), where, why)
+def _machines() -> list[Machine]:
+    """Those that are there."""
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Machine(found.get("CPU", 0), found.get("GPU", 0)) for found in alive]
+
+
+def _to_come() -> list[Machine]:
+    """Those that the cluster may scale up to, by the file of `ray up`; none where that does not say.
+
+    Source: https://docs.ray.io/en/latest/cluster/vms/references/ray-cluster-configuration.html
+    """
+    config = bootstrap()
+    if config is None:
+        return []
+    kinds = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
+    found = [
+        Machine(kind["resources"].get("CPU", 0), kind["resources"].get("GPU", 0))
+        for kind in kinds
+        if kind.get("resources")
+        for _ in range(kind.get("max_workers", 0))
+    ]
+    return found[: config.get("max_workers", len(found))]
+
+
+def bootstrap() -> dict[str, Any] | None:
+    """The cluster's file as `ray up` left it on the head; None elsewhere."""
+    file = Path("~/ray_bootstrap_config.yaml").expanduser()
+    return yaml.safe_load(file.read_text()) if file.is_file() else None
+
+
+def _trials(machine: Machine, cpus: float, gpus: float) -> int:
+    """That fit on a machine. A share below 1 must fit on one GPU: two GPUs hold two trials of 0.6, not three."""
+    by_cpu = math.floor(machine.cpus / cpus)
+    if not gpus:
+        return by_cpu
+    by_gpu = math.floor(machine.gpus / gpus) if gpus >= 1 else math.floor(1 / gpus) * math.floor(machine.gpus)
+    return min(by_cpu, by_gpu)
+
+
+def fit(settings: SearchSettings, machines: list[Machine], where: str, is_cluster: bool = False) -> Slots:
+    """The slots on machines; raises ConfigError where none fits a trial."""
+    if is_cluster and not any(one.cpus for one in machines):
+        raise ConfigError(f"{where} has no worker yet; wait until one has joined (python search/doctor.py shows them)")
+    has = f"no machine of {where} has more than" if is_cluster else f"{where} has"
+    most_cpus, most_gpus = (max(getattr(one, part) for one in machines) for part in ("cpus", "gpus"))
+    gpus = settings.gpus_per_trial if settings.gpus_per_trial is not None else float(most_gpus > 0)
+    if gpus > most_gpus:
+        raise ConfigError(f"--gpus-per-trial {gpus:g}, but {has} {most_gpus:g} GPUs; lower it (0 trains on the CPU)")
+    own = [one for one in machines if one.gpus >= gpus] if gpus else machines
+    shares = [one.cpus / count for one in own if gpus and (count := _trials(Machine(math.inf, one.gpus), 1, gpus))]
+    cpus = settings.cpus_per_trial or (max(1, math.floor(min(shares))) if shares else 1)
+    if cpus > most_cpus:
+        raise ConfigError(f"--cpus-per-trial {cpus}, but {has} {most_cpus:g} cores; lower it")
+    fitting = sum(_trials(one, cpus, gpus) for one in machines)
+    if not fitting:
+        raise ConfigError(f"{where} has no machine for a trial with {cpus} cores and {gpus:g} GPUs; lower one of them")
+    total_cpus, total_gpus = (sum(getattr(one, part) for one in machines) for part in ("cpus", "gpus"))
+    why = f"{total_gpus:g} GPUs, {gpus:g} for each" if gpus else f"{total_cpus:g} cores, {cpus} for each"
+    count = fitting
+    if settings.max_concurrent and (is_cluster or settings.max_concurrent <= fitting):
+        count, why = settings.max_concurrent, f"--max-concurrent; there are {why}"
+    return Slots(cpus, gpus, count, where, why, is_cluster, settings.max_concurrent)

@@ -24,15 +24,23 @@ class Confirming(Searcher):
         super().__init__(metric=METRIC, mode="max")
         self.bridge, self.history = bridge, history
         self.trials, self.confirm, self.seeds, self.deadline = trials, confirm, seeds, deadline
+        self.live: set[str] = set()
+        """Ray's ids of the trainings that have not ended."""
         self.running: set[str] = set()
-        """Ray's ids of the search's own trials that have not ended."""
+        """Those of the search's own trials."""
         self.cut_off = [record for record in history.records.values() if not record.has_ended]
         """Trainings that ran when the search was interrupted."""
 
     def suggest(self, trial_id: str) -> Any:
         self.history.look()  # while nothing runs, Tune does nothing but ask here
-        if not self.history.storage.has_room:
+        if not self.history.storage.has_room or len(self.live) >= self.history.nodes.fitting:
             return None
+        found = self._next(trial_id)
+        if isinstance(found, dict):
+            self.live.add(trial_id)
+        return found
+
+    def _next(self, trial_id: str) -> Any:
         if self.cut_off:
             record = self.cut_off.pop(0)
             if record.seed is None:
@@ -58,6 +66,7 @@ class Confirming(Searcher):
             self.bridge.on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self.live.discard(trial_id)
         if trial_id in self.running:
             self.running.remove(trial_id)
             self.bridge.on_trial_complete(trial_id, result, error)

@@ -14,7 +14,8 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from search.checkpoints import prune
-from search.cluster import check_ray
+from search.cluster import Slots, check_ray
+from search.nodes import NodeWatch
 from search.records import FAILED, Events, State, TrialKey, TrialRecord, what_varied
 from search.storage import StorageWatch, append_line, mend_lines, read_lines
 from search.tracking import Tracker
@@ -43,9 +44,10 @@ class History(Callback):
         kept: int,
         stops: Mapping[int, str],
         resume: str,
+        slots: Slots,
     ) -> None:
         """folder: of the search; base: what a trial is before the space varies it; trials: how many there will be; confirm, seeds:
-        how many of the best are trained again, with which; kept: trials whose weights are kept; stops: why, by trial; resume: the command that goes on after an interruption.
+        how many of the best are trained again, with which; kept: trials whose weights are kept; stops: why, by trial; resume: the command that goes on after an interruption; slots: where they run.
         """
         self.folder, self.kept, self.resume = folder, kept, resume
         self.file = folder / "history.jsonl"
@@ -54,6 +56,7 @@ class History(Callback):
         self.confirmations = confirm * len(seeds)
         self.tracker, self.console, self.stops = tracker, console, stops
         self.storage = StorageWatch(folder, self.say)
+        self.nodes = NodeWatch(slots, self.say)
         self.is_interrupted = False
         self.faults: dict[TrialKey, str] = {}
         """Why a trial will fail, told by itself."""
@@ -98,9 +101,10 @@ class History(Callback):
         self.look()
 
     def look(self) -> None:
-        """Whether Ray still lives and the disk can be written; ends the process, or says so."""
+        """Whether Ray still lives, the disk can be written and the cluster is as it was; ends the process, or says so."""
         check_ray(self.resume)
         self.storage.look()
+        self.nodes.look()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

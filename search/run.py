@@ -9,6 +9,7 @@ import time
 
 import psutil
 
+from search import remote
 from search.settings import SearchSettings, check
 from vpr import cli
 
@@ -17,10 +18,12 @@ def main(settings: SearchSettings) -> int:
     """Returns the exit code: 0 done, 1 no trial succeeded, 130 interrupted."""
     started = psutil.Process().create_time()
     check(settings)
+    if remote.is_asked_for(settings):
+        return remote.run(settings)
     # Heavy imports wait until here: --help needs none of them.
     from rich.console import Console
 
-    from search import checkpoints, cluster, finals, preview, resume, summary, tables
+    from search import checkpoints, cluster, doctor, finals, preview, resume, summary, tables
     from search.importance import importances
     from search.outcome import Outcome
     from search.plan import describe, make_plan
@@ -39,6 +42,8 @@ def main(settings: SearchSettings) -> int:
     slots = cluster.connect(settings)
     ray_seconds = time.time() - connecting
     console.print(f"runs on   {slots.describe()}", soft_wrap=True)
+    if slots.is_cluster:
+        doctor.check(plan.folder.parent)
     checkpoints.check_room(plan, slots)
     if settings.dry_run:
         preview.show(plan, slots, console)
@@ -48,7 +53,7 @@ def main(settings: SearchSettings) -> int:
     command = shlex.join(["python", *sys.argv])
     address = settings.tracking_uri or default_address(storage)
     facts = {"space": plan.space.name, "command": command, "overlap": plan.overlap.describe() or "none"}
-    if settings.tracking_uri is None:
+    if address.startswith("sqlite:"):
         storage.mkdir(parents=True, exist_ok=True)  # SQLite wants its folder
     tracker = Tracker(address, plan.name, plan.search_id, facts, storage)
     try:

@@ -1,8 +1,9 @@
 """The command line of a search: one documented dataclass. Light to import, so that --help is quick."""
 
 import math
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,11 @@ import tyro
 
 from vpr.datasets import Folders, find_sets
 from vpr.errors import ConfigError, DataError
+
+
+def default_storage() -> Path:
+    """Of this machine: clusters/*.yaml set it on each of theirs."""
+    return Path(os.environ.get("VPR_STORAGE") or "results")
 
 
 @dataclass(frozen=True)
@@ -45,10 +51,12 @@ class SearchSettings:
     """GPUs of a trial, 0.5 lets two share one; 1 if there is any."""
     max_concurrent: int | None = None
     """Trials at the same time; as many as the cores and GPUs allow."""
-    storage: Path = Path("results")
-    """Folder for everything that a search writes; shared by all machines of a cluster."""
+    storage: Path = field(default_factory=default_storage)
+    """Folder for everything that a search writes; shared by all machines of a cluster; $VPR_STORAGE if not given, else results."""
+    cluster: Path | None = None
+    """File that `ray up` was given: the search runs on the head of that cluster, is followed here, and its results are brought here."""
     tracking_uri: str | None = None
-    """MLflow address; sqlite:///STORAGE/mlflow.db if not given."""
+    """MLflow address; $MLFLOW_TRACKING_URI if not given, else sqlite:///STORAGE/mlflow.db."""
     set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """LEAF=VALUE for all trials, such as model/backbone=resnet50; a leaf of the space is held there (repeatable)."""
     time_budget: float | None = None

@@ -35,8 +35,8 @@ Call = Callable[[], object]
 
 
 def default_address(storage: Path) -> str:
-    """A SQLite file beside the searches, by its absolute path (MLflow's own default depends on the current folder)."""
-    return f"sqlite:///{storage.resolve() / 'mlflow.db'}"
+    """$MLFLOW_TRACKING_URI, else a SQLite file beside the searches, by its absolute path (MLflow's own depends on the current folder)."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage.resolve() / 'mlflow.db'}"
 
 
 class Tracker:

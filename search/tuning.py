@@ -35,6 +35,7 @@ def run_trials(plan: Plan, slots: Slots, tracker: Tracker, console: Console) -> 
         *(plan.folder, plan.base, tracker, console, plan.trials, plan.confirm, plan.confirm_seeds, plan.kept),
         stops=early_stopping.reasons,
         resume=plan.resume,
+        slots=slots,
     )
     if plan.time_budget_s is not None:
         early_stopping.deadline = time.monotonic() + plan.time_budget_s - history.events.seconds_before()
@@ -142,7 +143,8 @@ def _tune(
                 scheduler=early_stopping,
                 # At most: the search ends when nothing is suggested any more.
                 num_samples=plan.trials + history.confirmations,
-                max_concurrent_trials=slots.count,  # without it OptunaSearch keeps one trial waiting at a time
+                # Confirming itself knows how many fit now; without a number Tune keeps one trial waiting at a time.
+                max_concurrent_trials=plan.trials + history.confirmations,
                 reuse_actors=True,
                 trial_name_creator=_folder,
                 trial_dirname_creator=_folder,

@@ -21,6 +21,7 @@ SMALL = ["--set=model/weights=none", "--set=data/image_size=32x56", "--set=data/
 PROGRAMS = {
     "run": ("search.run", "SearchSettings", "python search/run.py"),
     "export": ("search.export", "ExportSettings", "python search/export.py"),
+    "doctor": ("search.doctor", "DoctorSettings", "python search/doctor.py"),
     "train": ("vpr.train", "TrainSettings", "python -m vpr.train"),
     "evaluate": ("vpr.evaluate", "EvaluateSettings", "python -m vpr.evaluate"),
 }
@@ -154,6 +155,11 @@ def of_a_file(place):
     return "run", ["--data", place / "city", *SMALL]
 
 
+def on_a_file(place):
+    (place / "results").write_text("")
+    return "doctor", ["--storage", place / "results"]
+
+
 def of_something_else(place):
     search_folder(place)
     return "run", ["--data", place / "city", *SMALL, "--name", "old"]
@@ -223,6 +229,10 @@ CASES = {
     "space that raises": (space("def suggest(trial):\n    raise ValueError('oops')"), ["cannot be sampled", "oops"]),
     "known good": (space("KNOWN_GOOD = [1]\ndef suggest(trial):\n    pass"), ["KNOWN_GOOD must be a list"]),
     "known good leaf": (space("KNOWN_GOOD = [{'loss/x': 1}]\ndef suggest(trial):\n    pass"), ["loss/x", "no leaf"]),
+    "nothing to vary": (
+        space("def suggest(trial):\n    trial.suggest_categorical('loss/name', ['circle'])"),
+        ["varies nothing", "--trials 1"],
+    ),
     "fixed": (space("FIXED = 5"), ["FIXED must be a list", "see spaces/paper.py"]),
     # folders
     "no data": (lambda place: ("run", ["--data", place / "nowhere", *SMALL]), ["nowhere is not a folder"]),
@@ -238,6 +248,12 @@ CASES = {
         ["--train and --val go together"],
     ),
     "test without name": (flags("--test", "oslo"), ["NAME=DIR"]),
+    "test without database": (
+        lambda place: ("run", ["--data", place / "city", "--test", f"oslo={place / 'city/gsv_xs'}", *SMALL]),
+        ["gsv_xs/database is not a folder", "database/ and queries/"],
+    ),
+    "no protocol": (lambda place: ("run", ["--data", "nowhere://x", *SMALL]), ["--data nowhere://x cannot be read"]),
+    "no address": (lambda place: ("run", ["--data", f"local://{place}/x", *SMALL]), ["holds no images", "gsv_xs"]),
     "no test": (flags("--test", "oslo=/nowhere"), ["/nowhere is not a folder", "database/ and queries/"]),
     # names and coordinates
     "no coordinates": (renamed("sf_xs/val/queries", "street.jpg"), ["street.jpg has no coordinates", "rename it"]),
@@ -293,6 +309,10 @@ CASES = {
         ["has no weights of trial None", "kept: none"],
     ),
     # tracking and machines
+    "no cluster": (flags("--cluster", "/no/such.yaml"), ["--cluster /no/such.yaml is no file", "ray up"]),
+    "doctor on a file": (on_a_file, ["results cannot be written here", "mend that"]),
+    "more finalists than trials": (flags("--trials", "2", "--confirm", "3"), ["--confirm 3, but --trials 2"]),
+    "half a finalist": (flags("--confirm", "1.5"), ["--confirm 1.5 is no INT"]),
     "no tracking server": (
         flags("--tracking-uri", "http://127.0.0.1:9"),
         ["--tracking-uri http://127.0.0.1:9", "start"],

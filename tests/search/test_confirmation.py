@@ -32,6 +32,7 @@ class Known:
         self.records = {record.key: record for record in records}
         self.ranking = []
         self.storage = SimpleNamespace(has_room=True)
+        self.nodes = SimpleNamespace(fitting=100)
 
     @property
     def searched(self):
@@ -107,3 +108,14 @@ def test_nothing_starts_while_the_disk_is_full():
     assert confirming.suggest("a") is None
     confirming.history.storage.has_room = True
     assert confirming.suggest("a")["seed"] is None
+
+
+def test_a_machine_that_joins_gets_trials_at_once():
+    confirming, _ = search(trials=5, confirm=1, seeds=[1])
+    confirming.history.nodes.fitting = 1
+    assert confirming.suggest("a") and confirming.suggest("b") is None
+    confirming.history.nodes.fitting = 3
+    assert confirming.suggest("b") and confirming.suggest("c") and confirming.suggest("d") is None
+    confirming.history.nodes.fitting = 1
+    confirming.on_trial_complete("a")
+    assert confirming.suggest("d") is None, "two still run, where one fits"

@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
+import fsspec
 import pytest
+from moto.server import ThreadedMotoServer
 
 from vpr.datasets import find_images, find_sets, fingerprint
 from vpr.errors import DataError
@@ -60,3 +62,27 @@ def test_relative_folders_are_found_below_any_copy(city):
     folder = copied(f"local://{city}")
     found = find_sets(folder).relative_to(folder)
     assert found.train == Path("gsv_xs/train") and all(not test.is_absolute() for test in found.tests.values())
+
+
+def test_a_bucket_is_copied(city, monkeypatch):
+    """S3 as a mock on loopback speaks it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    try:
+        bucket = fsspec.filesystem("s3", skip_instance_cache=True)
+        bucket.mkdir("my-data")
+        bucket.put(f"{city}/", "my-data/vpr/", recursive=True)
+        found, own = find_sets(copied("s3://my-data/vpr")), find_sets(city)
+        assert fingerprint(find_images(found.train)) == fingerprint(find_images(own.train))
+        with pytest.raises(DataError, match="s3://my-data/nothing"):
+            copied("s3://my-data/nothing")
+    finally:
+        server.stop()

@@ -1,0 +1,214 @@
+"""A search that runs on the head of a cluster while its command was typed elsewhere: submitted, followed, brought home."""
+
+import asyncio
+import base64
+import http.client
+import io
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from search.settings import SearchSettings
+from vpr.errors import ConfigError
+
+PROJECT = "vpr-search"
+"""Below the home folder of every machine, as the clusters' files have it."""
+START_SECONDS = 60.0
+PAUSE_SECONDS = 3.0
+HOME = "results"
+"""Where summary, report and export are brought to, here."""
+BEGIN, END = "-----BEGIN RESULTS-----", "-----END RESULTS-----"
+
+
+def is_asked_for(settings: SearchSettings) -> bool:
+    """Whether this command is for another machine: --cluster FILE, or RAY_ADDRESS=http://…"""
+    return settings.cluster is not None or os.environ.get("RAY_ADDRESS", "").startswith(("http://", "https://"))
+
+
+def run(settings: SearchSettings) -> int:
+    """Submit this command as a job of the cluster, or find the one that runs; follow it, bring its results home.
+
+    Returns its exit code; 130 where watching was stopped. Raises ConfigError where the cluster cannot be reached.
+    """
+    if "RAY_AUTH_MODE" not in os.environ and Path("~/.ray/auth_token").expanduser().is_file():
+        os.environ["RAY_AUTH_MODE"] = "token"  # the one that `ray up` brought to all machines
+    if settings.cluster is None:
+        return _run(settings, os.environ["RAY_ADDRESS"])
+    if not settings.cluster.is_file():
+        raise ConfigError(f"--cluster {settings.cluster} is no file; give the one that `ray up` was given")
+    with _tunnel(settings.cluster) as address:
+        return _run(settings, address)
+
+
+def _run(settings: SearchSettings, address: str) -> int:
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        client = JobSubmissionClient(address)
+        job, name = _running(client) or _submitted(client, settings)
+    except Exception as fault:  # connection errors, HTTP errors and Ray's own have no common type
+        reason = " ".join(str(fault).split())[:300]
+        raise ConfigError(f"the cluster at {address} takes no job ({reason}); is it up? `ray up` starts it") from None
+    print(f"runs on   {settings.cluster or address} as job {job}; Ctrl-C asks whether to stop it", flush=True)
+    is_stopped = False
+    while True:
+        try:
+            asyncio.run(_follow(client, job))
+            break
+        except KeyboardInterrupt:
+            if is_stopped or not _is_to_stop():
+                print(f"the search goes on there; the same command watches it again (job {job})")
+                return 130
+            client.stop_job(job)
+            is_stopped = True
+    _bring_home(client, settings, name)
+    code = client.get_job_info(job).driver_exit_code
+    return 130 if is_stopped else 1 if code is None else code
+
+
+def _command() -> list[str]:
+    """The flags that were typed, without those that say where."""
+    flags, rest = [], iter(sys.argv[1:])
+    for flag in rest:
+        if flag == "--cluster":
+            next(rest, None)
+        elif not flag.startswith("--cluster="):
+            flags.append(flag)
+    return flags
+
+
+def _running(client: Any) -> tuple[str, str] | None:
+    """Job and search of the same command, where it runs already."""
+    for job in client.list_jobs():
+        known = job.metadata or {}
+        if known.get("command") == shlex.join(_command()) and not job.status.is_terminal():
+            return str(job.submission_id), known["search"]
+    return None
+
+
+def _submitted(client: Any, settings: SearchSettings) -> tuple[str, str]:
+    from search.facts import code_hash
+
+    flags = _command()
+    space = Path(settings.space or "losses")
+    name = settings.name or f"{space.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    files = {}
+    if space.suffix == ".py":  # the user's own, which goes with the job
+        files = {"working_dir": str(_alone(space))}
+        flags = [flag.replace(str(space), f"$OLDPWD/{space.name}") for flag in flags]
+    if settings.name is None:
+        flags = [*flags, "--name", name]
+    quoted = " ".join(f'"{flag}"' if "$OLDPWD" in flag else shlex.quote(flag) for flag in flags)
+    job = client.submit_job(
+        entrypoint=f"cd ~/{PROJECT} && VPR_CODE={code_hash()} .venv/bin/python -u search/run.py {quoted}",
+        submission_id=f"vpr-{name}-{time.strftime('%H%M%S')}",
+        metadata={"command": shlex.join(_command()), "search": name},
+        runtime_env=files or None,
+    )
+    return job, name
+
+
+def _alone(file: Path) -> Path:
+    """A folder that holds the file and nothing else."""
+    if not file.is_file():
+        raise ConfigError(f"--space {file} is no file here; give a shipped space or a file of this machine")
+    folder = Path(tempfile.mkdtemp(prefix="vpr-space-"))
+    (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+async def _follow(client: Any, job: str) -> None:
+    """Print what the job prints, once, also where the connection breaks in between."""
+    shown = 0
+    while True:
+        passed = 0
+        try:
+            async for text in client.tail_job_logs(job):
+                passed += len(text)
+                if passed > shown:
+                    print(text[len(text) - (passed - shown) :], end="", flush=True)
+                    shown = passed
+        except (OSError, RuntimeError) as fault:
+            print(f"connection lost ({fault}); trying again", file=sys.stderr)
+        try:
+            if client.get_job_status(job).is_terminal():
+                return
+        except (OSError, RuntimeError):
+            pass
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _is_to_stop() -> bool:
+    if not sys.stdin.isatty():
+        return False
+    answer = input("\nstop the search there too? It can be resumed. [y/N] ")
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _bring_home(client: Any, settings: SearchSettings, name: str) -> None:
+    """Through a job's own output: the one way that is there whether or not the machines share files with this one."""
+    is_given = any(flag.split("=")[0] == "--storage" for flag in _command())
+    storage = shlex.quote(str(settings.storage)) if is_given else '"${VPR_STORAGE:-results}"'
+    wanted = "$(ls -d summary.json report.html export 2>/dev/null)"
+    packing = f"echo {BEGIN} && tar -cz {wanted} | base64 && echo {END}"
+    job = client.submit_job(entrypoint=f"cd ~/{PROJECT} && cd {storage}/{name} && {packing}")
+    while not client.get_job_status(job).is_terminal():
+        time.sleep(0.5)
+    found = client.get_job_logs(job)
+    client.delete_job(job)
+    if BEGIN not in found or END not in found:
+        print(f"nothing could be brought home: {' '.join(found.split())[-200:]}", file=sys.stderr)
+        return
+    packed = base64.b64decode(found.partition(BEGIN)[2].partition(END)[0])
+    home = Path(HOME) / name
+    home.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+        archive.extractall(home, filter="data")
+    print(f"home      {', '.join(sorted(file.name for file in home.iterdir()))} in {home}")
+
+
+@contextmanager
+def _tunnel(file: Path) -> Iterator[str]:
+    """The address at which the dashboard of the cluster's head answers here, through ssh."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "dashboard", str(file), "-p", str(port)]
+    with tempfile.TemporaryFile("w+") as said:
+        # In a session of its own: Ctrl-C is for the watcher, not for the tunnel.
+        tunnel = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            until = time.monotonic() + START_SECONDS
+            while not _answers(port):
+                if tunnel.poll() is not None or time.monotonic() > until:
+                    said.seek(0)
+                    reason = " ".join(said.read().split())[-300:]
+                    raise ConfigError(
+                        f"no tunnel to the head of {file} ({reason}); is it up? `ray up {file}` starts it"
+                    )
+                time.sleep(0.3)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            if tunnel.poll() is None:
+                os.killpg(tunnel.pid, 15)
+                tunnel.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        knock = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        knock.request("GET", "/api/version")
+        return knock.getresponse().status in (200, 401, 403)
+    except (OSError, http.client.HTTPException):
+        return False
