@@ -28,11 +28,9 @@ class NodeWatch:
         before, self.known = self.known, self._alive()
         self.fitting = self.slots.now()
         for node in self.known.keys() - before.keys():
-            self.say(f"node      {self.known[node]} joined: {self.fitting} trials at once now")
+            self.say(f"node      {self.known[node]} joined: room for {self.fitting} now")
         for node in before.keys() - self.known.keys():
-            self.say(
-                f"node      {before[node]} is gone: {self.fitting} trials at once now, and its own go on elsewhere"
-            )
+            self.say(f"node      {before[node]} is gone: room for {self.fitting} now, its trials go on elsewhere")
 
     def _alive(self) -> dict[str, str]:
         """Name and address by Ray's id: a machine that comes back is another node."""
