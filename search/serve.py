@@ -38,7 +38,7 @@ def main(settings: ServeSettings) -> int:
     settings.folder.mkdir(parents=True, exist_ok=True)
     store = settings.store or f"sqlite:///{settings.folder.resolve() / 'mlflow.db'}"
     mlflow = [sys.executable, "-m", "mlflow"]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     # The tables are there before anyone asks for them.
     subprocess.run([*mlflow, "db", "upgrade", store], check=True, env=environment)
     artifacts = str(settings.folder.resolve() / "artifacts")

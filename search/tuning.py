@@ -133,18 +133,31 @@ def _tune(
         cpus=slots.cpus,
         device=slots.device,
     )
+    # Confirming itself knows how many fit at once, and ends when there is nothing left to suggest.
+    samples = plan.trials + history.confirmations
     deadline = early_stopping.deadline
+    searcher = Confirming(bridge, history, plan.trials, plan.confirm, plan.confirm_seeds, deadline)
+    drive(trainable, slots, searcher, early_stopping, [history, interrupts], samples)
+
+
+def drive(
+    trainable: Callable[..., None],
+    slots: Slots,
+    searcher: Confirming,
+    early_stopping: EarlyStopping,
+    callbacks: list[tune.Callback],
+    samples: int,
+) -> None:
+    """Let Ray Tune run what the searcher suggests, at most `samples` trainings, until it has nothing more."""
     # What Ray writes for itself is not needed after it.
     with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(trainable, slots.resources),
             tune_config=tune.TuneConfig(
-                search_alg=Confirming(bridge, history, plan.trials, plan.confirm, plan.confirm_seeds, deadline),
+                search_alg=searcher,
                 scheduler=early_stopping,
-                # At most: the search ends when nothing is suggested any more.
-                num_samples=plan.trials + history.confirmations,
-                # Confirming itself knows how many fit now; without a number Tune keeps one trial waiting at a time.
-                max_concurrent_trials=plan.trials + history.confirmations,
+                num_samples=samples,
+                max_concurrent_trials=samples,  # without a number Tune keeps one trial waiting at a time
                 reuse_actors=True,
                 trial_name_creator=_folder,
                 trial_dirname_creator=_folder,
@@ -152,7 +165,7 @@ def _tune(
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=scratch,
-                callbacks=[history, interrupts],
+                callbacks=callbacks,
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 verbose=0,
             ),
