@@ -17,14 +17,14 @@ mount --rbind /dev "$R/dev"; mount -t tmpfs -o size=1g tmpfs "$R/dev/shm"
 mkdir -p "$R/mnt/shared"; mount --bind "$D/shared" "$R/mnt/shared"
 mkdir -p "$R/run/sshd"; chmod 755 "$R/run/sshd"
 rm -rf "$R/tmp/ray" "$R"/tmp/ray_ssh_*
-mount -t tmpfs -o mode=700 tmpfs "$R/root"   # not rm -rf: that would walk whatever lives there
+mkdir -p -m 700 "$D/h$i/home"; mount --bind "$D/h$i/home" "$R/root"   # on a disk: it is there again after a boot
 # keep an interpreter that lives under the home folder (pyenv, uv, conda) reachable
 base=$(readlink -f "$VENV/bin/python"); case $base in "$HOME"/*)
   top=${base#"$HOME"/}; top=${top%%/*}; mkdir -p "$R$HOME/$top"; mount --bind "$HOME/$top" "$R$HOME/$top";; esac
 # the environment is shared, and knows the launcher's copy of the project: this host has its own
 # ray runs its ssh commands as `bash --login -c -i`: PATH must come from the profile
 echo "export PATH=$VENV/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin RAY_USAGE_STATS_ENABLED=0 PYTHONPATH=/root/vpr-search" >"$R/root/.bash_profile"
-[ -d "$D/home" ] && cp -a "$D/home/." "$R/root/"   # what every machine has from the start
+[ -d "$D/home" ] && cp -an "$D/home/." "$R/root/"   # what every machine has from the start
 touch "$R/root/.bashrc"                     # ray does `source ~/.bashrc` first
 { echo "127.0.0.1 localhost"; for k in $(seq "$(cat "$D/n")"); do echo "$NET.$k rh$k"; done; } >"$R/etc/hosts"
 cp "$D/key/host" "$R/run/sshd/hostkey"; chmod 600 "$R/run/sshd/hostkey"
