@@ -4,6 +4,7 @@ import asyncio
 import base64
 import http.client
 import io
+import logging
 import os
 import shlex
 import socket
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,12 @@ def run(settings: SearchSettings) -> int:
 
     Returns its exit code; 130 where watching was stopped. Raises ConfigError where the cluster cannot be reached.
     """
+    if settings.cluster is not None and not settings.cluster.is_file():
+        raise ConfigError(f"--cluster {settings.cluster} is no file; give the one that `ray up` was given")
     if "RAY_AUTH_MODE" not in os.environ and Path("~/.ray/auth_token").expanduser().is_file():
         os.environ["RAY_AUTH_MODE"] = "token"  # the one that `ray up` brought to all machines
     if settings.cluster is None:
         return _run(settings, os.environ["RAY_ADDRESS"])
-    if not settings.cluster.is_file():
-        raise ConfigError(f"--cluster {settings.cluster} is no file; give the one that `ray up` was given")
     with _tunnel(settings.cluster) as address:
         return _run(settings, address)
 
@@ -52,6 +54,7 @@ def run(settings: SearchSettings) -> int:
 def _run(settings: SearchSettings, address: str) -> int:
     from ray.job_submission import JobSubmissionClient
 
+    logging.getLogger("ray").setLevel(logging.WARNING)  # it tells of every closed connection
     try:
         client = JobSubmissionClient(address)
         job, name = _running(client) or _submitted(client, settings)
@@ -59,10 +62,10 @@ def _run(settings: SearchSettings, address: str) -> int:
         reason = " ".join(str(fault).split())[:300]
         raise ConfigError(f"the cluster at {address} takes no job ({reason}); is it up? `ray up` starts it") from None
     print(f"runs on   {settings.cluster or address} as job {job}; Ctrl-C asks whether to stop it", flush=True)
-    is_stopped = False
+    is_stopped, printed = False, Printed()
     while True:
         try:
-            asyncio.run(_follow(client, job))
+            asyncio.run(_follow(client, job, printed))
             break
         except KeyboardInterrupt:
             if is_stopped or not _is_to_stop():
@@ -126,17 +129,23 @@ def _alone(file: Path) -> Path:
     return folder
 
 
-async def _follow(client: Any, job: str) -> None:
+@dataclass
+class Printed:
+    """How much of a job's output was shown here."""
+
+    characters: int = 0
+
+
+async def _follow(client: Any, job: str, printed: Printed) -> None:
     """Print what the job prints, once, also where the connection breaks in between."""
-    shown = 0
     while True:
         passed = 0
         try:
             async for text in client.tail_job_logs(job):
                 passed += len(text)
-                if passed > shown:
-                    print(text[len(text) - (passed - shown) :], end="", flush=True)
-                    shown = passed
+                if passed > printed.characters:
+                    print(text[printed.characters - passed :], end="", flush=True)
+                    printed.characters = passed
         except (OSError, RuntimeError) as fault:
             print(f"connection lost ({fault}); trying again", file=sys.stderr)
         try:
@@ -165,10 +174,11 @@ def _bring_home(client: Any, settings: SearchSettings, name: str) -> None:
         time.sleep(0.5)
     found = client.get_job_logs(job)
     client.delete_job(job)
-    if BEGIN not in found or END not in found:
+    if f"\n{END}" not in found:
         print(f"nothing could be brought home: {' '.join(found.split())[-200:]}", file=sys.stderr)
         return
-    packed = base64.b64decode(found.partition(BEGIN)[2].partition(END)[0])
+    # The output begins with the command, which holds both words too.
+    packed = base64.b64decode(found.rpartition(f"\n{BEGIN}\n")[2].partition(f"\n{END}")[0])
     home = Path(HOME) / name
     home.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:

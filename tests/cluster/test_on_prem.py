@@ -6,6 +6,7 @@
 import json
 import os
 import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 )
 TRIALS, EPOCHS = 8, 8
 FLAGS = [
-    *("--space", "losses", "--name", "net", "--data", "/mnt/shared/city", "--trials", str(TRIALS), "--confirm", "1"),
+    *("--name", "net", "--trials", str(TRIALS), "--confirm", "1"),
     *("--epochs", str(EPOCHS), "--confirm-seeds", "1", "--cpus-per-trial", "2", "--set=model/weights=none"),
     *(
         "--early-stopping",
@@ -70,14 +71,20 @@ class Hosts:
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def readme(self, start: str) -> str:
+        """The command of the README's cluster chapter, for this cluster's file and sets."""
+        chapter = (ROOT / "README.md").read_text().partition("## GPUs and clusters")[2].partition("\n## ")[0]
+        (line,) = [line for line in chapter.splitlines() if line.startswith(start)]
+        command = line.partition("  #")[0].replace("docs/clusters/on-prem.yaml", str(self.file))
+        return command.replace("/mnt/shared/vpr", "/mnt/shared/city")
+
+    def command(self, command: str) -> "subprocess.CompletedProcess[str]":
         """What a person types, from the project's folder."""
-        return subprocess.run(
-            words, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
-        )
+        given = {"cwd": ROOT, "env": self.environment, "stdin": subprocess.DEVNULL}
+        return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300, **given)
 
     def on_head(self, command: str) -> "subprocess.CompletedProcess[str]":
-        return self.command("ray", "exec", str(self.file), f"cd vpr-search && {command}")
+        return self.command(f"ray exec {self.file} 'cd vpr-search && {command}'")
 
     def up(self) -> None:
         # With the environment in its place, as there is no network to install it from.
@@ -90,13 +97,13 @@ class Hosts:
         config["provider"] |= {"head_ip": "10.77.0.1", "worker_ips": ["10.77.0.2", "10.77.0.3"]}
         config["auth"] = {"ssh_user": "root", "ssh_private_key": str(self.place / "hosts/key/id")}
         self.file.write_text(yaml.safe_dump(config))
-        made = self.command("ray", "get-auth-token", "--generate")
+        made = self.command(self.readme("ray get-auth-token"))
         assert made.returncode == 0, made.stderr
-        started = self.command("ray", "up", "-y", "--no-config-cache", str(self.file))
+        started = self.command(self.readme("ray up"))
         assert started.returncode == 0, started.stdout[-3000:] + started.stderr[-3000:]
 
     def doctor(self) -> "subprocess.CompletedProcess[str]":
-        return self.on_head(".venv/bin/python search/doctor.py --data /mnt/shared/city")
+        return self.command(self.readme("ray exec"))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +148,7 @@ def test_the_doctor_finds_all_machines_well(hosts):
 def test_the_doctor_names_what_is_wrong(hosts):
     hosts.hosts("ssh", "2", "echo '# other' >> vpr-search/vpr/errors.py && mount -t tmpfs tmpfs /mnt/shared")
     found = hosts.doctor()
-    refused = hosts.on_head(f".venv/bin/python search/run.py {' '.join(FLAGS)}")
+    refused = hosts.on_head(f".venv/bin/python search/run.py --data /mnt/shared/city {' '.join(FLAGS)}")
     hosts.hosts("ssh", "2", "sed -i '$ d' vpr-search/vpr/errors.py; umount /mnt/shared")
     print(found.stdout)
     assert found.returncode != 0 and "3 faults" in found.stdout
@@ -170,7 +177,8 @@ def epochs_on(hosts, host):
 @pytest.fixture(scope="module")
 def printed(hosts):
     """A search from the machine of `ray up`: left, watched again, stopped, resumed; then host 3 loses its power and comes back."""
-    command = ["python", "-u", "search/run.py", "--cluster", str(hosts.file), *FLAGS]
+    typed = hosts.readme("python search/run.py --cluster").partition(" --trials")[0]
+    command = ["python", "-u", *shlex.split(typed)[1:], *FLAGS]
     log = hosts.place / "watched.log"
     answers, terminal = pty.openpty()
 
@@ -266,7 +274,7 @@ def test_a_wrong_token_is_refused(hosts):
 
 
 def test_ray_down_leaves_nothing_running(hosts):
-    done = hosts.command("ray", "down", "-y", str(hosts.file))
+    done = hosts.command(hosts.readme("ray down"))
     assert done.returncode == 0, done.stdout + done.stderr
 
     def left():
