@@ -28,7 +28,8 @@ START_SECONDS = 60.0
 PAUSE_SECONDS = 3.0
 HOME = "results"
 """Where summary, report and export are brought to, here."""
-BEGIN, END = "-----BEGIN RESULTS-----", "-----END RESULTS-----"
+PACKED, END = "packed:", "packed to the end"
+"""How lines begin that hold results: what Ray itself writes may stand between them."""
 
 
 def is_asked_for(settings: SearchSettings) -> bool:
@@ -168,17 +169,17 @@ def _bring_home(client: Any, settings: SearchSettings, name: str) -> None:
     is_given = any(flag.split("=")[0] == "--storage" for flag in _command())
     storage = shlex.quote(str(settings.storage)) if is_given else '"${VPR_STORAGE:-results}"'
     wanted = "$(ls -d summary.json report.html export 2>/dev/null)"
-    packing = f"echo {BEGIN} && tar -cz {wanted} | base64 && echo {END}"
-    job = client.submit_job(entrypoint=f"cd ~/{PROJECT} && cd {storage}/{name} && {packing}")
+    packing = f"set -o pipefail; tar -cz {wanted} | base64 | sed s/^/{PACKED}/ && echo {END}"
+    job = client.submit_job(entrypoint=f"cd ~/{PROJECT} && cd {storage}/{name} && bash -c {shlex.quote(packing)}")
     while not client.get_job_status(job).is_terminal():
         time.sleep(0.5)
     found = client.get_job_logs(job)
     client.delete_job(job)
-    if f"\n{END}" not in found:
+    lines = found.splitlines()
+    if END not in lines:
         print(f"nothing could be brought home: {' '.join(found.split())[-200:]}", file=sys.stderr)
         return
-    # The output begins with the command, which holds both words too.
-    packed = base64.b64decode(found.rpartition(f"\n{BEGIN}\n")[2].partition(f"\n{END}")[0])
+    packed = base64.b64decode("".join(line.removeprefix(PACKED) for line in lines if line.startswith(PACKED)))
     home = Path(HOME) / name
     home.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
