@@ -94,12 +94,13 @@ def join() -> tuple[str, bool]:
         return "this machine", False
     try:
         _knock(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except OSError:
         raise ConfigError(
             f"the Ray cluster at {address} does not answer; start it, or unset RAY_ADDRESS and run `ray stop` to use this machine"
         ) from None
-    except Exception as fault:  # a token that is missing or wrong
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as fault:  # a token that is missing or wrong; Ray has no one type for it
         reason = " ".join(str(fault).split())[:200]
         raise ConfigError(
             f"the Ray cluster at {address} cannot be joined ({reason}); are RAY_AUTH_MODE and ~/.ray/auth_token those of the cluster?"

@@ -55,7 +55,7 @@ def run(settings: SearchSettings) -> int:
 def _run(settings: SearchSettings, address: str) -> int:
     from ray.job_submission import JobSubmissionClient
 
-    logging.getLogger("ray").setLevel(logging.WARNING)  # it tells of every closed connection
+    logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)  # it tells of every closed connection
     try:
         client = JobSubmissionClient(address)
         job, name = _running(client) or _submitted(client, settings)

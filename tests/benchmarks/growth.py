@@ -113,7 +113,7 @@ def measure(method: str, trials: int) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
-    times = Times()
+    times, before = Times(), time.process_time()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         METHODS[method](trials, Path(folder), times)
     assert len(times.found) == trials, f"{len(times.found)} of {trials} trials reported"
@@ -128,9 +128,9 @@ def measure(method: str, trials: int) -> None:
     seconds = [pause for _, pause in pauses]
     tenth = max(len(seconds) // 10, 1)
     wall = max(reported for *_, reported in times.found) - min(began for _, began, _ in times.found)
-    print(
-        json.dumps({"wall": wall, "first": float(np.mean(seconds[:tenth])), "last": float(np.mean(seconds[-tenth:]))})
-    )
+    driver = (time.process_time() - before) / trials
+    means = {"first": float(np.mean(seconds[:tenth])), "last": float(np.mean(seconds[-tenth:]))}
+    print(json.dumps({"wall": wall, "driver": driver, **means}))
 
 
 def main(counts: list[int]) -> None:
@@ -156,6 +156,8 @@ def main(counts: list[int]) -> None:
         "Ray's",
         "a trial, last / first tenth (mark 1.3)",
         "Ray's",
+        "driver's CPU of a result",
+        "Ray's",
     ):
         table.add_column(heading, justify="right")
     for row in rows:
@@ -171,6 +173,7 @@ def main(counts: list[int]) -> None:
             f"{overhead[1]:.0f} ms",
             f"{growth[0]:.3f}",
             f"{growth[1]:.3f}",
+            *(f"{1000 * one['driver']:.0f} ms" for one in (own, other)),
         )
     Console(width=140).print(table)
     Path("results").mkdir(exist_ok=True)

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(shutil.which, NEEDED)) or not Path("/usr/sbin/sshd").exists(),
     reason="hosts need root and Debian's iproute2, openssh-server, openssh-client and rsync",
 )
-TRIALS, EPOCHS = 8, 8
+TRIALS, EPOCHS = 8, 6
 FLAGS = [
     *("--name", "net", "--trials", str(TRIALS), "--confirm", "1"),
     *("--epochs", str(EPOCHS), "--confirm-seeds", "1", "--cpus-per-trial", "2", "--set=model/weights=none"),
