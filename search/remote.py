@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from search.settings import SearchSettings
-from vpr.errors import ConfigError
+from vpr.errors import ConfigError, VPRError
 
 PROJECT = "vpr-search"
 """Below the home folder of every machine, as the clusters' files have it."""
@@ -59,6 +59,8 @@ def _run(settings: SearchSettings, address: str) -> int:
     try:
         client = JobSubmissionClient(address)
         job, name = _running(client) or _submitted(client, settings)
+    except VPRError:
+        raise
     except Exception as fault:  # connection errors, HTTP errors and Ray's own have no common type
         reason = " ".join(str(fault).split())[:300]
         raise ConfigError(f"the cluster at {address} takes no job ({reason}); is it up? `ray up` starts it") from None

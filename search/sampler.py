@@ -1,11 +1,14 @@
 """TPE that learns from trials while they run, and from stopped and failed ones what they are worth."""
 
 import zlib
+from collections.abc import Container, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 RANDOM_TRIALS = 8
@@ -24,12 +27,17 @@ class LiveTPE(BaseSampler):
 
     def __init__(self, seed: int, random_trials: int = RANDOM_TRIALS) -> None:
         self.seed, self.random_trials = seed, random_trials
-        self.sketch: optuna.Study | None = None
+        self.shown = Shown()
+        self.sketch = optuna.create_study(direction="maximize", storage=self.shown)
         self.sketched = -1
         """Number of the trial that the sketch is for."""
+        self.ended: dict[int, FrozenTrial] = {}
+        """What was made of trials that will not change any more."""
+        self.common = IntersectionSearchSpace()
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._tpe(trial, "").infer_relative_search_space(self._before(study, trial), trial)
+        found = self.common.calculate(self._before(study, trial))
+        return {name: distribution for name, distribution in found.items() if not distribution.single()}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -50,19 +58,36 @@ class LiveTPE(BaseSampler):
 
     def _before(self, study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
         """The study as it was when this trial began, all trials complete."""
-        if self.sketch is None or self.sketched != trial.number:
+        if self.sketched != trial.number:
             self.sketched = trial.number
-            self.sketch = optuna.create_study(direction="maximize")
             others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
             # Known-good configurations that wait for their turn have no leaves yet.
-            self.sketch.add_trials([_as_complete(other) for other in others if other.state != TrialState.WAITING])
+            # A study remembers what its storage showed it.
+            self.sketch = optuna.Study(self.sketch.study_name, self.shown)
+            self.shown.trials = [self._as_complete(other) for other in others if other.state != TrialState.WAITING]
         return self.sketch
 
+    def _as_complete(self, trial: FrozenTrial) -> FrozenTrial:
+        if trial.number in self.ended:
+            return self.ended[trial.number]
+        is_known = trial.intermediate_values and trial.state != TrialState.FAIL
+        found = optuna.create_trial(
+            params=trial.params,
+            distributions=trial.distributions,
+            value=max(trial.intermediate_values.values()) if is_known else 0.0,
+        )
+        found.number = trial.number
+        if trial.state.is_finished():
+            self.ended[trial.number] = found
+        return found
 
-def _as_complete(trial: FrozenTrial) -> FrozenTrial:
-    is_known = trial.intermediate_values and trial.state != TrialState.FAIL
-    return optuna.create_trial(
-        params=trial.params,
-        distributions=trial.distributions,
-        value=max(trial.intermediate_values.values()) if is_known else 0.0,
-    )
+
+class Shown(InMemoryStorage):
+    """Trials that are read and not kept: copying a thousand of them for each suggestion would cost a quarter of a second."""
+
+    trials: Sequence[FrozenTrial] = ()
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        return [trial for trial in self.trials if states is None or trial.state in states]
