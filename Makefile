@@ -28,7 +28,7 @@ soak: .venv/.ready  ## A search under FAULTS faults by SEED, against the same se
 simulate: .venv/.ready  ## What a search costs until it holds a good model, on curves with a known best; about ten minutes.
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.benchmarks.simulation
 
-growth: .venv/.ready  ## What a search of 50, 200 and 1,000 trials costs beside Ray Tune alone; about half an hour.
+growth: .venv/.ready  ## What a search of 50, 200 and 1,000 trials costs beside Ray Tune alone; about eleven minutes.
 	$(BIN)/python -m tests.benchmarks.growth
 
 bench: .venv/.ready  ## Measure every promise of speed beside its peer; about 8 minutes.
