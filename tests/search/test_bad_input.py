@@ -254,7 +254,7 @@ CASES = {
     ),
     "no protocol": (lambda place: ("run", ["--data", "nowhere://x", *SMALL]), ["--data nowhere://x cannot be read"]),
     "no address": (lambda place: ("run", ["--data", f"local://{place}/x", *SMALL]), ["holds no images", "gsv_xs"]),
-    "no test": (flags("--test", "oslo=/nowhere"), ["/nowhere is not a folder", "database/ and queries/"]),
+    "no test": (flags("--test", "oslo=/nowhere"), ["/nowhere/database is not a folder", "database/ and queries/"]),
     # names and coordinates
     "no coordinates": (renamed("sf_xs/val/queries", "street.jpg"), ["street.jpg has no coordinates", "rename it"]),
     "coordinates in words": (
