@@ -71,7 +71,7 @@ def check(storage: Path) -> None:
 
     if os.environ.get("VPR_CODE", code_hash()) != code_hash():  # search.remote sets it
         raise ConfigError(
-            "the cluster has other code than the machine of the command; bring it there: ray up --no-restart FILE"
+            "the cluster has other code than the machine of the command; bring it there: ray up FILE, which ends what runs there"
         )
     for finding in look(storage, source=None):
         if finding.remedies:
@@ -97,26 +97,27 @@ def look(storage: Path, source: str | None) -> list[Finding]:
     try:
         own = look_around(probe, source)
         tasks = {
-            f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": ask(node["NodeID"], probe, source)
+            f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": (ask(node["NodeID"], probe, source), node)
             for node in ray.nodes()
             if node["Alive"]
         }
-        ray.wait(list(tasks.values()), num_returns=len(tasks), timeout=PATIENCE_SECONDS if source is None else None)
+        asked = [task for task, _ in tasks.values()]
+        ray.wait(asked, num_returns=len(asked), timeout=PATIENCE_SECONDS if source is None else None)
         findings = []
-        for machine, task in tasks.items():
+        for machine, (task, node) in tasks.items():
             try:
                 found: Facts = ray.get(task, timeout=0)
             except Exception as fault:  # a machine that is lost meanwhile, or does not run our code at all
-                reason = str(getattr(fault, "cause", None) or fault).strip().splitlines()[-1][:150]
+                reason = (str(getattr(fault, "cause", None) or fault).split("\n")[-1] or type(fault).__name__)[:150]
                 findings.append(Finding(machine, remedies=(f"it does not answer ({reason}); start Ray there again",)))
             else:
-                findings.append(_compare(machine, found, own, probe))
+                findings.append(_compare(machine, found, own, probe, node["Resources"].get("GPU", 0)))
     finally:
         probe.unlink(missing_ok=True)
     return findings
 
 
-def _compare(machine: str, found: object, own: object, probe: Path) -> Finding:
+def _compare(machine: str, found: object, own: object, probe: Path, gpus: float) -> Finding:
     from search.facts import Facts
 
     assert isinstance(found, Facts) and isinstance(own, Facts)
@@ -125,10 +126,18 @@ def _compare(machine: str, found: object, own: object, probe: Path) -> Finding:
         "versions": f"its versions differ ({others}): run `make .venv/.ready` there",
         "code": "its code differs: bring the project there again, with `ray up` of the same file",
         "token": "its token differs: copy ~/.ray/auth_token there, and start Ray with RAY_AUTH_MODE=token",
-        "data": f"its data differ ({found.data}): bring the same sets there, or give an address that each machine copies",
+        "data": "its data differ: bring the same sets there, or give an address that each machine copies",
     }
     differing = {part: remedy for part, remedy in differing.items() if getattr(found, part) != getattr(own, part)}
+    if found.data_fault:
+        differing["data"] = f"its data cannot be read: {found.data_fault}"
     remedies = list(differing.values())
+    if "missing" in found.versions:
+        remedies.append("packages are missing there: run `make .venv/.ready`")
+    if found.token == "none":
+        remedies.append("it has no token: copy ~/.ray/auth_token there")
+    if gpus and found.gpu == "none":
+        remedies.append(f"Ray counts {gpus:g} GPUs there, PyTorch sees none: mend its driver")
     if found.storage != probe.name:
         remedies.append(f"it does not share {probe.parent} ({found.storage}): mount it there")
     if found.memory_gb < LEAST_MEMORY_GB:
@@ -153,9 +162,18 @@ def _absent() -> list[Finding]:
 
     provider = (bootstrap() or {}).get("provider", {})
     there = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
-    expected = [address for address in (provider.get("head_ip"), *provider.get("worker_ips", ())) if address]
+    named = [name for name in (provider.get("head_ip"), *provider.get("worker_ips", ())) if name]
+    expected = [_address(name) for name in named]
     remedy = "it has not joined: is it on and reachable by ssh? `ray monitor` of the cluster's file tells"
     return [Finding(address, remedies=(remedy,)) for address in expected if address not in there]
+
+
+def _address(name: str) -> str:
+    """Of a machine that the file names; the name itself where nobody knows it."""
+    try:
+        return socket.gethostbyname(name)
+    except OSError:
+        return name
 
 
 def _tracking_fault(address: str) -> str:

@@ -9,6 +9,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import ray
@@ -40,6 +41,8 @@ class Facts:
     disk_gb: float
     """Free in the folder for decoded images and copies of sets."""
     data: str = ""
+    """Fingerprint of train and val."""
+    data_fault: str = ""
     gpu: str = ""
 
 
@@ -52,8 +55,7 @@ def ask(node_id: str, probe: Path, source: str | None) -> Any:
 def look_around(probe: Path, source: str | None) -> Facts:
     """The facts of this machine. probe: a file that the driver wrote to the storage; source: also compare the sets, and look at GPUs."""
     versions = [f"{name} {_version(name)}" for name in PACKAGES]
-    cache = cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = next(folder for folder in (cache_folder(), *cache_folder().parents) if folder.exists())
     return Facts(
         socket.gethostname(),
         "\n".join((f"python {platform.python_version()}", *versions)),
@@ -62,8 +64,7 @@ def look_around(probe: Path, source: str | None) -> Facts:
         _storage(probe),
         psutil.virtual_memory().available / 1e9,
         shutil.disk_usage(cache).free / 1e9,
-        "" if source is None else _data(source),
-        "" if source is None else _gpu(),
+        *(("", "", "") if source is None else (*_data(source), _gpu())),
     )
 
 
@@ -98,7 +99,7 @@ def _version(name: str) -> str:
 def _storage(probe: Path) -> str:
     try:
         found = probe.read_text()
-        own = probe.with_name(f"{probe.name}-{socket.gethostname()}")
+        own = probe.with_name(f"{probe.name}-{uuid4().hex}")
         own.write_text(found)
         own.unlink()
         return found
@@ -106,12 +107,13 @@ def _storage(probe: Path) -> str:
         return f"{fault.strerror}: {fault.filename}"
 
 
-def _data(source: str) -> str:
+def _data(source: str) -> tuple[str, str]:
+    """Fingerprint and fault, one of them empty."""
     try:
         found = find_sets(root_here(source))
-        return fingerprint(find_images(found.train) + find_images(found.val))
+        return fingerprint(find_images(found.train) + find_images(found.val)), ""
     except (VPRError, OSError) as fault:
-        return " ".join(str(fault).split())
+        return "", " ".join(str(fault).split())
 
 
 def _gpu() -> str:

@@ -17,7 +17,7 @@ from vpr.config import TORCHVISION_BACKBONES, TrialConfig, Value
 from vpr.data import open_data, open_retrieval
 from vpr.datasets import Folders, find_images, fingerprint
 from vpr.errors import BadImagesError, ConfigError, DataError
-from vpr.leaves import from_leaves, parse_assignments, to_leaves, to_text
+from vpr.leaves import from_leaves, parse_assignments, to_leaves
 from vpr.minicity.preset import PRESET
 from vpr.overlap import Overlap, find_overlap
 from vpr.sources import MINICITY, is_address, root_here
@@ -151,41 +151,6 @@ def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
     )
 
 
-def describe(plan: Plan) -> list[str]:
-    """The plan in a few lines, for the start of a run."""
-    lines = [f"search    {plan.name}: {plan.trials} trials of at most {plan.epochs} epochs, space {plan.space.name}"]
-    if plan.preset:
-        lines.append("data      MiniCity, with its preset " + _assignments(plan.preset))
-    lines.append(f"train     {plan.folders.train}")
-    lines.append(f"val       {plan.folders.val}")
-    if plan.pinned:
-        lines.append("set       " + _assignments(plan.pinned))
-    if plan.time_budget_s is not None:
-        lines.append(f"budget    {plan.time_budget_s / 60:g} minutes, after which no trial begins another epoch")
-    if plan.confirm:
-        lines.append(f"confirm   the best {plan.confirm} again, in full, with seeds {_listed(plan.confirm_seeds)}")
-    return lines + data_lines(plan)
-
-
-def data_lines(plan: Plan) -> list[str]:
-    """What the reports of a search say of images that were left out, and of sets that share pictures or places."""
-    overlap = plan.overlap
-    lines = [
-        f"skipped   {count} images of {name} cannot be read and are left out" for name, count in plan.skipped.items()
-    ]
-    lines += [] if overlap.is_clean else [f"OVERLAP   {overlap.describe()}: no recall of this search can be trusted"]
-    lines += [
-        f"overlap   {count} val pictures have a picture of {name} near: its recall is not of another place"
-        for name, count in overlap.near_val.items()
-        if count
-    ]
-    if overlap.train_without_position:
-        lines.append(
-            f"overlap   {overlap.train_without_position} training pictures say no position and were not compared"
-        )
-    return lines
-
-
 def _data_facts(folders: Folders) -> dict[str, str]:
     images = find_images(folders.train) + find_images(folders.val)
     root = Path(os.path.commonpath([folders.train, folders.val]))
@@ -225,10 +190,6 @@ def _train_data(settings: SearchSettings, is_minicity: bool) -> list[str] | None
     return [f"--data={settings.data if is_address(settings.data) else Path(settings.data).resolve()}"]
 
 
-def _listed(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers))
-
-
 def _check_data(folders: Folders, base: TrialConfig, settings: SearchSettings) -> tuple[int, dict[str, int]]:
     """Decode all sets; returns the number of training places, and how many images of each set were left out. Raises BadImagesError with those of all sets."""
     skipped, faults = {}, {}
@@ -251,7 +212,3 @@ def _check_data(folders: Folders, base: TrialConfig, settings: SearchSettings) -
 
         build_backbone(base.model, base.data.image_size)
     return data.places, {name: count for name, count in skipped.items() if count}
-
-
-def _assignments(leaves: Mapping[str, Value]) -> str:
-    return " ".join(f"{leaf}={to_text(leaf, value)}" for leaf, value in leaves.items())

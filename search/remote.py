@@ -56,6 +56,7 @@ def _run(settings: SearchSettings, address: str) -> int:
     from ray.job_submission import JobSubmissionClient
 
     logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)  # it tells of every closed connection
+    os.environ["RAY_API_SERVER_ADDRESS"] = address  # Ray takes a RAY_ADDRESS of the environment before what it is given
     try:
         client = JobSubmissionClient(address)
         job, name = _running(client) or _submitted(client, settings)
@@ -72,13 +73,20 @@ def _run(settings: SearchSettings, address: str) -> int:
             break
         except KeyboardInterrupt:
             if is_stopped or not _is_to_stop():
-                print(f"the search goes on there; the same command watches it again (job {job})")
+                state = "is ending" if is_stopped else "goes on"
+                print(f"the search {state} there; the same command watches it again (job {job})")
                 return 130
             client.stop_job(job)
             is_stopped = True
-    _bring_home(client, settings, name)
     code = client.get_job_info(job).driver_exit_code
-    return 130 if is_stopped else 1 if code is None else code
+    if (code in (0, 1) or is_stopped) and not settings.dry_run:
+        _bring_home(client, settings, name)
+    if is_stopped:
+        named = _command() if settings.name else [*_command(), "--name", name]
+        where = f"--cluster {shlex.quote(str(settings.cluster))} " if settings.cluster else ""
+        print(f"go on from here with: python search/run.py {where}{shlex.join(named)}")
+        return 130
+    return 1 if code is None else code
 
 
 def _command() -> list[str]:
@@ -104,32 +112,27 @@ def _running(client: Any) -> tuple[str, str] | None:
 def _submitted(client: Any, settings: SearchSettings) -> tuple[str, str]:
     from search.facts import code_hash
 
-    flags = _command()
-    space = Path(settings.space or "losses")
+    typed = settings.space or "losses"
+    space = Path(typed)
     name = settings.name or f"{space.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    files = {}
-    if space.suffix == ".py":  # the user's own, which goes with the job
-        files = {"working_dir": str(_alone(space))}
-        flags = [flag.replace(str(space), f"$OLDPWD/{space.name}") for flag in flags]
+    quoted = [shlex.quote(flag) for flag in _command()]
     if settings.name is None:
-        flags = [*flags, "--name", name]
-    quoted = " ".join(f'"{flag}"' if "$OLDPWD" in flag else shlex.quote(flag) for flag in flags)
-    job = client.submit_job(
-        entrypoint=f"cd ~/{PROJECT} && VPR_CODE={code_hash()} .venv/bin/python -u search/run.py {quoted}",
-        submission_id=f"vpr-{name}-{time.strftime('%H%M%S')}",
-        metadata={"command": shlex.join(_command()), "search": name},
-        runtime_env=files or None,
-    )
+        quoted += ["--name", name]
+    with tempfile.TemporaryDirectory() as folder:
+        if space.suffix == ".py":  # the user's own, which goes with the job into the folder where it starts
+            if not space.is_file():
+                raise ConfigError(f"--space {space} is no file here; give a shipped space or a file of this machine")
+            (Path(folder) / space.name).write_bytes(space.read_bytes())
+            there = '"$OLDPWD"/' + shlex.quote(space.name)
+            others = {shlex.quote(typed): there, shlex.quote(f"--space={typed}"): f"--space={there}"}
+            quoted = [others.get(flag, flag) for flag in quoted]
+        job = client.submit_job(
+            entrypoint=f"cd ~/{PROJECT} && VPR_CODE={code_hash()} .venv/bin/python -u search/run.py {' '.join(quoted)}",
+            submission_id=f"vpr-{name}-{time.strftime('%H%M%S')}",
+            metadata={"command": shlex.join(_command()), "search": name},
+            runtime_env={"working_dir": folder} if space.suffix == ".py" else None,
+        )
     return job, name
-
-
-def _alone(file: Path) -> Path:
-    """A folder that holds the file and nothing else."""
-    if not file.is_file():
-        raise ConfigError(f"--space {file} is no file here; give a shipped space or a file of this machine")
-    folder = Path(tempfile.mkdtemp(prefix="vpr-space-"))
-    (folder / file.name).write_bytes(file.read_bytes())
-    return folder
 
 
 @dataclass
@@ -140,7 +143,13 @@ class Printed:
 
 
 async def _follow(client: Any, job: str, printed: Printed) -> None:
-    """Print what the job prints, once, also where the connection breaks in between."""
+    """Print what the job prints, once and to its end, also where the connection breaks in between.
+
+    Raises ConfigError where the cluster does not know the job any more.
+    """
+    from aiohttp import ClientError
+    from ray.exceptions import RayError
+
     while True:
         passed = 0
         try:
@@ -149,20 +158,22 @@ async def _follow(client: Any, job: str, printed: Printed) -> None:
                 if passed > printed.characters:
                     print(text[printed.characters - passed :], end="", flush=True)
                     printed.characters = passed
-        except (OSError, RuntimeError) as fault:
-            print(f"connection lost ({fault}); trying again", file=sys.stderr)
-        try:
             if client.get_job_status(job).is_terminal():
                 return
-        except (OSError, RuntimeError):
-            pass
+        except (OSError, RuntimeError, ClientError, RayError) as fault:
+            if "404" in str(fault):
+                raise ConfigError(f"the cluster does not know job {job} any more; the same command goes on") from None
+            print(f"connection lost ({type(fault).__name__}); trying again", file=sys.stderr)
         await asyncio.sleep(PAUSE_SECONDS)
 
 
 def _is_to_stop() -> bool:
     if not sys.stdin.isatty():
         return False
-    answer = input("\nstop the search there too? It can be resumed. [y/N] ")
+    try:
+        answer = input("\nstop the search there too? It can be resumed. [y/N] ")
+    except (EOFError, KeyboardInterrupt):
+        return False
     return answer.strip().lower() in ("y", "yes")
 
 
@@ -195,7 +206,10 @@ def _tunnel(file: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "ray.scripts.scripts", "dashboard", str(file), "-p", str(port)]
+    tunnel_once = [sys.executable, "-m", "ray.scripts.scripts", "dashboard", str(file), "-p", str(port)]
+    # One that stood for a while and broke, as when a laptop slept, is made again.
+    again = 'SECONDS=0; "$@"; [ $SECONDS -gt 30 ] || exit 1; while :; do sleep 3; "$@"; done'
+    command = ["bash", "-c", again, "tunnel", *tunnel_once]
     with tempfile.TemporaryFile("w+") as said:
         # In a session of its own: Ctrl-C is for the watcher, not for the tunnel.
         tunnel = subprocess.Popen(

@@ -125,6 +125,12 @@ def opened_folder(plan: Plan, settings: SearchSettings) -> Iterator[None]:
     plan.folder.mkdir(parents=True, exist_ok=True)
     with _locked(plan.folder):
         kept = {name: value for name, value in dataclasses.asdict(settings).items() if name not in HERE}
+        if (settings.space or "").endswith(
+            ".py"
+        ):  # the file itself may be gone, or another one, when the search goes on
+            own = plan.folder / Path(str(settings.space)).name
+            own.write_text(plan.space.source)
+            kept["space"] = str(own)
         if settings.data and not is_address(settings.data):
             kept["data"] = str(Path(settings.data).resolve())
         found = Beginning(plan.search_id, kept, facts_of(plan), budget_of(plan))

@@ -24,9 +24,10 @@ def main(settings: SearchSettings) -> int:
     from rich.console import Console
 
     from search import checkpoints, cluster, doctor, finals, preview, resume, summary, tables
+    from search.announce import describe
     from search.importance import importances
     from search.outcome import Outcome
-    from search.plan import describe, make_plan
+    from search.plan import make_plan
     from search.tracking import Tracker, default_address
     from search.tuning import run_trials
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,9 @@ def main(settings: ServeSettings) -> int:
     """Returns 0 once Ray has ended; raises ConfigError where there is no Ray, or the server does not start."""
     if not (ray := _gcs()):
         raise ConfigError("Ray does not run on this machine; `ray start --head` comes first")
+    until = time.monotonic() + START_SECONDS
+    while _answers(settings.port) and time.monotonic() < until:  # the server of a Ray that has just ended
+        time.sleep(PAUSE_SECONDS)
     if _answers(settings.port):
         raise ConfigError(f"port {settings.port} is taken; is MLflow served already? Give another --port")
     settings.folder.mkdir(parents=True, exist_ok=True)
@@ -53,8 +57,9 @@ def main(settings: ServeSettings) -> int:
                 raise ConfigError("MLflow's server did not start; see above")
             time.sleep(0.2)
         print(f"MLflow is served at http://127.0.0.1:{settings.port}", flush=True)
-        while ray.is_running() and ray.status() != psutil.STATUS_ZOMBIE and server.poll() is None:
-            time.sleep(PAUSE_SECONDS)
+        with suppress(psutil.NoSuchProcess):
+            while ray.is_running() and ray.status() != psutil.STATUS_ZOMBIE and server.poll() is None:
+                time.sleep(PAUSE_SECONDS)
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
@@ -64,7 +69,7 @@ def main(settings: ServeSettings) -> int:
 
 def _gcs() -> psutil.Process | None:
     """The process of this machine's Ray head."""
-    return next((process for process in psutil.process_iter() if process.name() == "gcs_server"), None)
+    return next((process for process in psutil.process_iter(["name"]) if process.info["name"] == "gcs_server"), None)
 
 
 def _answers(port: int) -> bool:

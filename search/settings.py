@@ -14,7 +14,7 @@ from vpr.errors import ConfigError, DataError
 
 
 def default_storage() -> Path:
-    """Of this machine: clusters/*.yaml set it on each of theirs."""
+    """Of this machine: cluster.yaml and docs/clusters/on-prem.yaml set it on each of theirs."""
     return Path(os.environ.get("VPR_STORAGE") or "results")
 
 

@@ -13,6 +13,8 @@ WAITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
 """Faults of a disk that time or a person mends: full, over quota, read-only, not reachable."""
 PAUSE_SECONDS = 1.0
 PROBE_BYTES = 1 << 20
+LOOK_SECONDS = 10.0
+"""Between two looks at a disk that was well: on a bucket each one is an upload."""
 
 
 def patiently(write: Callable[..., Found], *given: Any, told: Callable[[OSError], None] = lambda fault: None) -> Found:
@@ -56,16 +58,16 @@ def mend_lines(file: Path) -> None:
 
 
 class StorageWatch:
-    """Tells whether a folder can be written, at most once a second, and says so when that changes."""
+    """Tells whether a folder can be written, at times, and says so when that changes."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.folder, self.say = folder, say
         self.fault: OSError | None = None
-        self.looked_at = 0.0
+        self.looked_at = -LOOK_SECONDS
 
     def look(self) -> None:
         """Write a little and remove it."""
-        if time.monotonic() - self.looked_at < PAUSE_SECONDS:
+        if time.monotonic() - self.looked_at < (PAUSE_SECONDS if self.fault else LOOK_SECONDS):
             return
         self.looked_at = time.monotonic()
         probe = self.folder / f"probe.partial-{os.getpid()}"

@@ -11,10 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from search.announce import data_lines
 from search.finals import Finalist
 from search.ledger import head
 from search.outcome import RECALLS, Outcome
-from search.plan import data_lines
 from search.records import TrialRecord
 from search.storage import patiently
 from search.study import compare

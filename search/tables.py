@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from search.announce import data_lines
 from search.certainty import Certainty
 from search.importance import MINIMUM_TRIALS
 from search.outcome import RECALLS, Outcome
-from search.plan import data_lines
 from search.records import what_varied
 from search.study import compare, print_study
 from search.tracking import Tracker

@@ -1,6 +1,7 @@
 """One trial on one worker: the only place where training meets Ray Tune."""
 
 import faulthandler
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,12 +44,13 @@ def run_trial(
     from vpr.precision import pick_device
     from vpr.train import Trainer
 
+    if not trials.parent.is_dir():
+        raise OSError(f"{trials.parent} is not on {socket.gethostname()}; mount the storage there")
     folder = trials / suggestion["folder"]
     with _told_why(folder):
         config = from_leaves(suggestion["leaves"], base)
         torch.set_num_threads(cpus)
-        root = root_here(source)
-        data = patiently(_opened, root / folders.train, root / folders.val, config.data, budget_gb, on_bad_image)
+        data = _found(source, folders, config, base, budget_gb, on_bad_image)
         state = patiently(load_latest, folder, config)
         trainer = Trainer(config, data, pick_device(device), is_resumed=state is not None)
         if state:
@@ -113,6 +115,20 @@ def _in_one_line(trace: str) -> str:
     current = next((at for at, line in enumerate(lines) if line.startswith("Current thread")), 0)
     inner = next((line for line in lines[current:] if line.startswith("File ")), "")
     return f"{lines[0].removeprefix('Fatal Python error: ')}, {inner}".rstrip(", ")
+
+
+def _found(source: str, folders: Folders, config: TrialConfig, base: TrialConfig, *given: Any) -> TrainingData:
+    """Train and val on this machine.
+
+    Raises OSError, which may heal on another one, for a fault of sets that the driver itself could read as `base` has them.
+    """
+    try:
+        root = root_here(source)
+        return patiently(_opened, root / folders.train, root / folders.val, config.data, *given)
+    except VPRError as fault:
+        if config.data != base.data:
+            raise
+        raise OSError(f"on {socket.gethostname()}: {fault}") from None
 
 
 @cache

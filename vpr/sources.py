@@ -49,13 +49,13 @@ def copied(address: str) -> Path:
     try:
         system, root = fsspec.url_to_fs(address)
         found = system.find(root, detail=True)
+        sizes = {
+            path.removeprefix(root).lstrip("/"): int(facts["size"])
+            for path, facts in sorted(found.items())
+            if Path(path).suffix.lower() in {*IMAGE_SUFFIXES, ".csv"}
+        }
     except Exception as fault:  # every file system has its own errors
         raise DataError(f"--data {address} cannot be read ({_reason(fault)}); mend it, or give a folder") from None
-    sizes = {
-        path.removeprefix(root).lstrip("/"): int(facts["size"])
-        for path, facts in sorted(found.items())
-        if Path(path).suffix.lower() in {*IMAGE_SUFFIXES, ".csv"}
-    }
     if not sizes or any(".." in Path(name).parts for name in sizes):
         raise DataError(f"--data {address} holds no images; it must hold gsv_xs, sf_xs and tokyo_xs")
     key = hashlib.sha256(repr((address, sizes)).encode()).hexdigest()[:16]
@@ -91,11 +91,15 @@ def _copy(system: Any, root: str, sizes: dict[str, int], folder: Path, address: 
             raise OSError(f"{name} changed while it was copied")
 
     console, is_shown = Console(stderr=True), sys.stderr.isatty()
+    if not is_shown and missing:
+        print(f"copying   {address}: {len(missing)} files, {needed / 1e9:.2f} GB to {folder.parent}", file=sys.stderr)
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
         done = pool.map(fetch, missing)
         for _ in track(done, f"copying {address}", len(missing), console=console, disable=not is_shown, transient=True):
             pass
+    except OSError:  # of this machine's disk, or the network's: whoever asked may try again
+        raise
     except Exception as fault:
         raise DataError(f"{address} could not be copied ({_reason(fault)}); start again to copy the rest") from None
     finally:

@@ -30,7 +30,7 @@ DECODER = f"chw-pillow{PIL.__version__}"
 
 def cache_folder() -> Path:
     """Where stores and MiniCity lie on this node: `$VPR_CACHE`, or the user's cache folder."""
-    return Path(os.environ.get("VPR_CACHE") or user_cache_path("vpr-search"))
+    return Path(os.environ.get("VPR_CACHE") or user_cache_path("vpr-search")).resolve()
 
 
 def open_store(

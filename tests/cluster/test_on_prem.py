@@ -155,7 +155,7 @@ def test_the_doctor_names_what_is_wrong(hosts):
     hosts.hosts("ssh", "2", "sed -i '$ d' vpr-search/vpr/errors.py; umount /mnt/shared")
     print(found.stdout)
     assert found.returncode != 0 and "3 faults" in found.stdout
-    for words in ("its code differs: bring", "it does not share /mnt/shared/results", "its data differ"):
+    for words in ("its code differs: bring", "it does not share /mnt/shared/results", "its data cannot be read"):
         assert f"to mend   rh2 (10.77.0.2): {words}" in found.stdout
     assert "error: rh2 (10.77.0.2): its code differs" in refused.stdout
 

@@ -39,6 +39,7 @@ def test_half_a_line_is_not_read_and_is_cut_off_before_the_next(tmp_path):
 
 def test_a_folder_that_goes_away_is_told_once_and_so_is_its_return(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(storage, "LOOK_SECONDS", 0)
     said = []
     watch = StorageWatch(tmp_path / "mount", said.append)
     watch.look(), watch.look()
