@@ -276,21 +276,17 @@ def test_a_wrong_token_is_refused(hosts):
     assert refused.returncode != 0 and "auth_token" in refused.stdout and "Traceback" not in refused.stdout
 
 
-@pytest.mark.xfail(strict=False, reason="two idle agents of Ray outlive the raylet of a worker that lost its head")
 def test_ray_down_leaves_nothing_running(hosts):
     done = hosts.command(hosts.readme("ray down"))
     assert done.returncode == 0, done.stdout + done.stderr
 
     def left():
+        """Of Ray and of MLflow, on any host; seconds after it lost its head, a worker's raylet and what it started are gone too."""
         inside = {name: hosts.hosts("ssh", name, "ps -e -o args=") for name in "123"}
-        return [
-            line
-            for text in inside.values()
-            for line in text.splitlines()
-            if "ray" in line.split()[0] or "mlflow" in line
-        ]
+        running = [line for text in inside.values() for line in text.splitlines()]
+        return [line for line in running if line.startswith("ray::") or "/ray/" in line or "mlflow" in line]
 
     try:
-        wait_for(lambda: not left(), 40)
+        wait_for(lambda: not left(), 90)
     except TimeoutError:
         pytest.fail("\n".join(left()))
