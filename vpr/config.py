@@ -94,6 +94,7 @@ class LossConfig(Branch):
     """The loss and its own knobs (pytorch-metric-learning's meanings)."""
 
     name: str = leaf("contrastive", choices=LOSSES)
+    """Which loss; classifier losses train weights of their own."""
     miner: str | None = only(dict.fromkeys(MINABLE_LOSSES, "none"), choices=MINERS)
     """Which pairs or triplets of a batch count."""
     margin: float | None = only(
@@ -170,6 +171,7 @@ class SchedulerConfig(Branch):
     """
 
     name: str = leaf("none", choices=SCHEDULERS)
+    """Which schedule of the learning rate."""
     warmup_epochs: int = leaf(0, low=0)
     """Epochs in which the learning rate rises linearly, step by step; the schedule begins after them."""
     step_epochs: int | None = only({"step": 3}, low=1)

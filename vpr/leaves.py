@@ -123,11 +123,11 @@ def _checked(name: str, raw: Any) -> Value:
     if raw is None or (is_optional and isinstance(raw, str) and raw.lower() == "none" and kind is not str):
         if name == "model/dim":
             return None
-        raise ConfigError(f"{name} cannot be none; {_allowed(f, kind)}")
+        raise ConfigError(f"{name} cannot be none; {allowed(f, kind)}")
     try:
         value = _convert(raw, kind)
     except (ValueError, TypeError, OverflowError):
-        raise ConfigError(f"{name}={raw!s} is not valid; {_allowed(f, kind)}") from None
+        raise ConfigError(f"{name}={raw!s} is not valid; {allowed(f, kind)}") from None
     _check_limits(name, value, f, kind)
     return value
 
@@ -166,7 +166,7 @@ def _check_limits(name: str, value: Value, f: Field[Any], kind: Any) -> None:
             return
         close = get_close_matches(str(value), limits["choices"], n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        raise ConfigError(f"{name}={value} does not exist{hint}; {_allowed(f, kind)}")
+        raise ConfigError(f"{name}={value} does not exist{hint}; {allowed(f, kind)}")
     numbers = value if isinstance(value, tuple) else (value,)
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int | float):
@@ -178,10 +178,11 @@ def _check_limits(name: str, value: Value, f: Field[Any], kind: Any) -> None:
             and number < limits.get("below", math.inf)
         )
         if not inside:
-            raise ConfigError(f"{name}={to_text(name, value)} is out of range; {_allowed(f, kind)}")
+            raise ConfigError(f"{name}={to_text(name, value)} is out of range; {allowed(f, kind)}")
 
 
-def _allowed(f: Field[Any], kind: Any) -> str:
+def allowed(f: Field[Any], kind: Any) -> str:
+    """What a leaf may be, as errors and the reference say it."""
     limits = f.metadata
     if "choices" in limits:
         return "allowed: " + ", ".join(limits["choices"]) + (f", {limits['prefix']}NAME" if "prefix" in limits else "")

@@ -1,7 +1,10 @@
 """One tree, one spelling: every leaf by its path, every fault named."""
 
+from pathlib import Path
+
 import pytest
 
+from vpr import reference
 from vpr.config import TrialConfig
 from vpr.errors import ConfigError
 from vpr.leaves import all_leaves, from_leaves, parse_assignments, to_leaves, to_text
@@ -15,6 +18,13 @@ def test_defaults_are_the_studys_base_run():
     assert (leaves["data/places_per_batch"], leaves["data/images_per_place"]) == (64, 4)
     assert leaves["optimizer/name"] == "sgd" and leaves["optimizer/momentum"] == 0.9
     assert leaves["loss/name"] == "contrastive" and (leaves["loss/pos_margin"], leaves["loss/neg_margin"]) == (0.0, 1.0)
+
+
+def test_the_page_of_all_leaves_is_that_of_the_tree():
+    """If it is not: `python -m vpr.reference > docs/configuration.md`."""
+    page = (Path(reference.__file__).parents[1] / "docs/configuration.md").read_text()
+    assert page == reference.page()
+    assert all(f"| `{name}` |" in page for name in all_leaves()) and "|  |" not in page
 
 
 def test_text_and_back_for_every_leaf_of_every_choice():
