@@ -125,6 +125,7 @@ class History(Callback):
             trial=record.number,
             seed=record.seed,
             metrics={name: result[name] for name in names},
+            usage={name: value for name, value in result.items() if name.startswith("system/")},
             seconds=result["time_this_iter_s"],
             first_step_at=result["first_step_at"],
             reported_at=result["reported_at"],

@@ -11,6 +11,7 @@ from search.ledger import read_ledger
 from search.plan import Plan
 from search.records import TrialRecord
 from search.rungs import Rung, rungs_of, saved_seconds
+from search.tracking import Ending
 
 RECALLS = tuple(f"val/recall_at_{n}" for n in (1, 5, 10, 20))
 
@@ -109,6 +110,24 @@ class Outcome:
         mean, spread, chance = val.means[place], val.spreads[place], val.probability_best[place]
         known = {"mean": mean, "sd": spread, "low": low, "high": high, "probability_best": chance}
         return {name: float(value) for name, value in known.items()}
+
+    def ending(self, answer: str) -> Ending:
+        """What MLflow keeps of the search; answer: a sentence or more in Markdown."""
+        folder, winner = self.plan.folder, self.winner
+        run = self.finals.best.best_run if self.finals.best else winner
+        leaves = {leaf: 0.0 for record in self.trials for leaf in record.leaves}
+        shares = self.importances[0].shares if self.importances else {}
+        export = self.finals.export
+        files = {folder / name: None for name in ("report.html", "gallery.html", "summary.json", "search.json")}
+        return Ending(
+            status=self.status,
+            note=answer,
+            metrics=self.figures(),
+            artifacts={**files, folder / "export" / "config.json": "config"},
+            leaves=sorted(leaves, key=lambda leaf: shares.get(leaf, 0.0), reverse=True),
+            export=export,
+            winner={"trial": str(run.number), "seed": str(run.seed)} if run and export else {},
+        )
 
     def looks(self) -> dict[str, dict[str, int]]:
         """How often each test set was looked at, by this search and by all that share its storage."""

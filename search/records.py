@@ -31,6 +31,8 @@ class TrialRecord:
     stop_reason: str = ""
     epochs: list[dict[str, float]] = field(default_factory=list)
     """Metrics of each finished epoch, by `EpochResult.metrics`' names."""
+    usage: list[dict[str, float]] = field(default_factory=list)
+    """Of the worker's machine in each of these epochs (`search.usage`)."""
     times: list[float] = field(default_factory=list)
     """Unix seconds, when each epoch was reported, with the checkpoint written."""
     seconds: float = 0.0
@@ -115,6 +117,7 @@ class Events:
     def _epoch(self, event: dict[str, Any]) -> None:
         record = self.records[event["trial"], event["seed"]]
         record.epochs.append(event["metrics"])
+        record.usage.append(event.get("usage", {}))  # searches of version 0.5 did not note it
         if record.seed is None:
             self.reports.append((record.number, int(event["metrics"]["epoch"]), event["metrics"][METRIC]))
         record.times.append(event["reported_at"])
@@ -146,3 +149,12 @@ def what_varied(leaves: dict[str, Value]) -> str:
         else:
             others.append(f"{name if name == 'loss/lr' else name.split('/')[1]} {text}")
     return " · ".join(choices + others)
+
+
+def note(record: TrialRecord) -> str:
+    """A trial in Markdown."""
+    lines = [f"**{record.state}**: {record.stop_reason}"]
+    if record.best:
+        lines.append(f"best epoch {record.best['epoch']:g}: recall@1 {record.best['val/recall_at_1']:.1f} % on val")
+    lines.append(f"{what_varied(record.leaves)}; {record.seconds:.0f} s on {record.worker}")
+    return "\n\n".join(lines)

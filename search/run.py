@@ -72,8 +72,8 @@ def main(settings: SearchSettings) -> int:
                 outcome.importances = importances(plan.folder / "study.journal", plan.name, outcome.winner.number)
             outcome.wall_seconds = before + time.time() - started
             summary.write_summary(summary_file, outcome)
-            tracker.finish(summary_file, outcome.figures(), outcome.status)
-            tables.print_end(console, outcome, address)
+            tracker.finish(outcome.ending(plan.name))
+            tables.print_end(console, outcome, tracker)
             tables.print_tracking(console, tracker)
     except KeyboardInterrupt:
         console.print(f"interrupted; go on with: {plan.resume}", soft_wrap=True)

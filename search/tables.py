@@ -7,8 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from search import comparison
 from search.announce import data_lines
 from search.certainty import Certainty
+from search.champion import ALIAS
 from search.importance import MINIMUM_TRIALS
 from search.outcome import RECALLS, Outcome
 from search.records import what_varied
@@ -18,7 +20,7 @@ from search.tracking import Tracker
 SHOWN_LEAVES = 5
 
 
-def print_end(console: Console, outcome: Outcome, tracking: str) -> None:
+def print_end(console: Console, outcome: Outcome, tracker: Tracker) -> None:
     """All of it, the answer last."""
     print_trials(console, outcome)
     print_early_stopping(console, outcome)
@@ -32,7 +34,7 @@ def print_end(console: Console, outcome: Outcome, tracking: str) -> None:
     print_finalists(console, outcome)
     for line in data_lines(outcome.plan):
         console.print(line, soft_wrap=True)
-    print_next_steps(console, outcome, tracking)
+    print_next_steps(console, outcome, tracker)
 
 
 def print_trials(console: Console, outcome: Outcome) -> None:
@@ -116,7 +118,7 @@ def _print_answer(console: Console, outcome: Outcome, val: Certainty) -> None:
         _line(console, "single", f"the best single run was trial {single.number} with {found}: {choice}")
 
 
-def print_next_steps(console: Console, outcome: Outcome, tracking: str) -> None:
+def print_next_steps(console: Console, outcome: Outcome, tracker: Tracker) -> None:
     """Test recalls of the export, the looks that they cost, where all is, and the commands to look further."""
     if outcome.winner is None:
         console.print("no trial succeeded; the table says why")
@@ -130,7 +132,8 @@ def print_next_steps(console: Console, outcome: Outcome, tracking: str) -> None:
     if outcome.history.is_interrupted:
         return
     export = outcome.finals.export
-    mlflow = shlex.join([str(Path(sys.executable).with_name("mlflow")), "ui", "--backend-store-uri", tracking])
+    is_served = tracker.address.startswith("http")
+    mlflow = shlex.join([str(Path(sys.executable).with_name("mlflow")), "ui", "--backend-store-uri", tracker.address])
     folders = outcome.plan.folders
     measured = next(iter(folders.tests.values()), folders.val)
     evaluate = [sys.executable, "-m", "vpr.evaluate", str(export), "--data", str(measured.parents[1])]
@@ -139,7 +142,11 @@ def print_next_steps(console: Console, outcome: Outcome, tracking: str) -> None:
         return
     _line(console, "export", str(export))
     _line(console, "summary", str(outcome.plan.folder / "summary.json"))
-    _line(console, "look", mlflow)
+    if not is_served:
+        _line(console, "look", mlflow)
+    server = tracker.address if is_served else "http://127.0.0.1:5000"
+    _line(console, "compare", comparison.address(server, tracker.experiment, tracker.search_id))
+    _line(console, "champion", f"models:/{tracker.name}@{ALIAS}")
     _line(console, "measure", shlex.join([*evaluate, "--split", "/".join(measured.parts[-2:])]))
 
 

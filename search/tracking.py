@@ -7,15 +7,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
-from search.records import TrialKey, TrialRecord
+from search.champion import register
+from search.comparison import VIEW_TAG, view
+from search.records import TrialKey, TrialRecord, note
 from vpr.errors import ConfigError
 from vpr.leaves import to_text
 from vpr.results import best_key
@@ -30,8 +34,29 @@ PAUSE_SECONDS = 3.0
 LAST_SECONDS = 30.0
 """How long the end of a search waits for a server that is away."""
 EXPERIMENT = "vpr-search"
+ARTIFACTS = "mlflow-artifacts"
+"""Folder of an experiment that a search is the first of, beside the searches."""
 STATUS = {"completed": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "interrupted": "KILLED"}
 Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the run of a search says when it is over."""
+
+    status: str
+    """MLflow's word: FINISHED, FAILED or KILLED."""
+    note: str
+    """The answer, in Markdown."""
+    metrics: Mapping[str, float]
+    artifacts: Mapping[Path, str | None]
+    """Folder below the run's artifacts by file; what is not there is left out."""
+    leaves: list[str]
+    """That varied, the most important first."""
+    export: Path | None = None
+    """Of the winner, which becomes the champion of the search's registered model."""
+    winner: Mapping[str, str] = field(default_factory=dict)
+    """Its `trial` and `seed`."""
 
 
 def default_address(storage: Path) -> str:
@@ -48,7 +73,7 @@ class Tracker:
 
     def __init__(self, address: str, name: str, search_id: str, params: Mapping[str, Any], artifacts: Path) -> None:
         """Raises ConfigError where the address does not answer (before any training)."""
-        self.search_id = search_id
+        self.address, self.name, self.search_id = address, name, search_id
         self.waiting: deque[Call] = deque()
         self.changed = threading.Condition()
         self.failures, self.last_failure = 0, ""
@@ -62,8 +87,11 @@ class Tracker:
         try:
             self.client = MlflowClient(address)
             self.experiment = self._experiment(artifacts)
-            self.parent = self._run(name, {"search_id": search_id, "trial_id": "search"}, params).info.run_id
+            self.parent = self._run(
+                name, {"search_id": search_id, "trial_id": "search", "role": "search"}, params
+            ).info.run_id
             self.client.update_run(self.parent, status="RUNNING")  # it may have been interrupted
+            self._show([])
         except Exception as fault:  # SQLAlchemy, HTTP and MLflow errors have no common type
             reason = " ".join(str(fault).split())[:150]
             raise ConfigError(
@@ -72,15 +100,22 @@ class Tracker:
         threading.Thread(target=self._deliver, daemon=True, name="mlflow").start()
 
     def start(self, record: TrialRecord, varied: str, leaves: Mapping[str, Any]) -> None:
-        """Open the run with all leaves as parameters; what varied names it. A finalist's seed is nested in its trial."""
+        """Open the run with all leaves as parameters; what varied names it. A finalist's seed is nested in its trial.
+
+        varied: such as `circle · sgd · lr 0.0025`.
+        """
         key, (number, seed) = record.key, record.key
         params = {name: to_text(name, value) for name, value in leaves.items()}
-        title = f"trial {number:02d}" if seed is None else f"trial {number:02d} seed {seed}"
-        tags = {"search_id": self.search_id, "trial_id": str(number) if seed is None else f"{number}-seed-{seed}"}
+        title = varied or f"trial {number}" if seed is None else f"seed {seed} of trial {number}"
+        tags = {
+            "search_id": self.search_id,
+            "trial_id": str(number) if seed is None else f"{number}-seed-{seed}",
+            "role": "trial" if seed is None else "seed",
+        }
 
         def open_run() -> None:
             parent = self.parent if seed is None else self.runs[number, None]
-            run = self._run(f"{title} {varied}"[:200], {**tags, MLFLOW_PARENT_RUN_ID: parent}, params)
+            run = self._run(title[:200], {**tags, "state": "running", MLFLOW_PARENT_RUN_ID: parent}, params)
             self.runs[key] = run.info.run_id
             if run.data.metrics:
                 points = self.client.get_metric_history(run.info.run_id, "val/recall_at_1")
@@ -99,6 +134,7 @@ class Tracker:
             best = max(record.epochs[: place + 1], key=best_key)
             values = {
                 **record.epochs[place],
+                **record.usage[place],
                 "best/val_recall_at_1": best["val/recall_at_1"],
                 "best/epoch": best["epoch"],
             }
@@ -113,9 +149,13 @@ class Tracker:
         self.queued[key] = len(record.epochs)
 
     def end(self, record: TrialRecord) -> None:
-        """Close the trial's run with its state and reason."""
+        """Close the trial's run with its state, its reason and a description."""
         key, state = record.key, record.state
-        tags = [RunTag("state", state), RunTag("stop_reason", record.stop_reason)]
+        tags = [
+            RunTag("state", state),
+            RunTag("stop_reason", record.stop_reason),
+            RunTag(MLFLOW_RUN_NOTE, note(record)),
+        ]
         self._later(lambda: self.client.log_batch(self.runs[key], tags=tags))
         ended_at = None if record.ended_at is None else int(1000 * record.ended_at)
 
@@ -126,13 +166,23 @@ class Tracker:
 
         self._later(close_run)
 
-    def finish(self, summary_file: Path, metrics: Mapping[str, float], status: str) -> None:
-        """Close the parent run with the search's figures and its summary, and wait for what is still on its way."""
+    def finish(self, ending: Ending) -> None:
+        """Close the parent run with what the search found, and wait for what is still on its way."""
         now = int(time.time() * 1000)
-        batch = [Metric(re.sub(r"[^\w\-. /:]", "_", name), value, now, 0) for name, value in metrics.items()]
+        batch = [
+            Metric(re.sub(r"[^\w\-. /:]", "_", name), value, now, 0) for name, value in ending.metrics.items()
+        ]  # MLflow takes 1,000 at once
         self._later(lambda: self.client.log_batch(self.parent, metrics=batch))
-        self._later(lambda: self.client.log_artifact(self.parent, str(summary_file)))
-        self._later(lambda: self.client.set_terminated(self.parent, status))
+        self._later(lambda: self.client.set_tag(self.parent, MLFLOW_RUN_NOTE, ending.note))
+        self._later(lambda: self._show(ending.leaves))
+        for file, folder in ending.artifacts.items():
+            if file.exists():
+                self._later(partial(self.client.log_artifact, self.parent, str(file), folder))
+        self._later(lambda: self.client.set_terminated(self.parent, ending.status))
+        if export := ending.export:
+            given = self.client, self.experiment, self.parent, self.name
+            tags = {"search_id": self.search_id, **ending.winner}
+            self._later(lambda: register(*given, export, tags, ending.note))
         with self.changed:
             while self.waiting:
                 left = len(self.waiting)
@@ -160,12 +210,17 @@ class Tracker:
                 self.waiting.popleft()
                 self.changed.notify_all()
 
+    def _show(self, leaves: list[str]) -> None:
+        self.client.set_experiment_tag(self.experiment, VIEW_TAG + self.search_id, view(self.search_id, leaves))
+
     def _experiment(self, artifacts: Path) -> str:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found:
             return found.experiment_id
         try:
-            return self.client.create_experiment(EXPERIMENT, artifact_location=artifacts.resolve().as_uri())
+            return self.client.create_experiment(
+                EXPERIMENT, artifact_location=(artifacts / ARTIFACTS).resolve().as_uri()
+            )
         except MlflowException:  # another search was first
             found = self.client.get_experiment_by_name(EXPERIMENT)
             if found is None:

@@ -40,6 +40,7 @@ def run_trial(
     """
     import torch  # on the worker only: the driver needs neither it nor its memory
 
+    from search.usage import usage
     from vpr.checkpoint import load_latest, save_epoch
     from vpr.precision import pick_device
     from vpr.train import Trainer
@@ -57,9 +58,10 @@ def run_trial(
             trainer.load_state_dict(state)
             assert trainer.metrics
             _report(trainer.metrics, None)  # the driver may have been killed before it heard of it
+        usage()  # from here on
         for result in trainer:
             patiently(save_epoch, folder, trainer.state_dict(), config)
-            _report(result.metrics(), trainer.first_step_at)
+            _report({**result.metrics(), **usage()}, trainer.first_step_at)
 
 
 def _report(metrics: dict[str, float], first_step_at: float | None) -> None:

@@ -1,0 +1,89 @@
+"""The winner in MLflow's model registry: `models:/NAME@champion`, an ONNX model that needs nothing of this project."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
+from mlflow.exceptions import MlflowException
+
+ALIAS = "champion"
+EXPORT = "export"
+"""Folder of the logged model that `vpr.load` reads."""
+ANYWHERE = ("model.safetensors", "config.json", "metrics.json", "README.md")
+"""Of an export, what a logged model does not hold in MLflow's own form."""
+
+
+def register(
+    client: MlflowClient, experiment: str, run: str, name: str, export: Path, tags: Mapping[str, str], note: str
+) -> None:
+    """A version of the model `name` made of an export, and the alias on it; an older version with these tags is it already.
+
+    tags: `search_id`, `trial` and `seed`, which say what was trained; run: of the search.
+    """
+    champion = _champion(client, name)
+    if champion and tags.items() <= champion.items():
+        return
+    model = client.create_logged_model(experiment, name=name, source_run_id=run, tags=dict(tags))
+    with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch:
+        folder = Path(scratch) / "model"
+        save(folder, export)
+        client.log_model_artifacts(model.model_id, str(folder))
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    if champion is None:
+        client.create_registered_model(name, description="The best model of each session of this search")
+    version = client.create_model_version(
+        name, f"models:/{model.model_id}", run, tags=dict(tags), description=note, model_id=model.model_id
+    )
+    client.set_registered_model_alias(name, ALIAS, version.version)
+
+
+def save(folder: Path, export: Path) -> None:
+    """An MLflow model: images (B, 3, H, W) float32 in 0..1 -> descriptors (B, D), with its signature and an input example."""
+    # Only the end of a search needs these, and importing them takes two seconds.
+    import mlflow.onnx
+    import onnx
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    wanted = json.loads((export / "config.json").read_text())["input"]
+    size = (3, wanted["height"], wanted["width"])
+    images = TensorSpec(np.dtype("float32"), (-1, *size), "images")
+    descriptors = TensorSpec(np.dtype("float32"), (-1, wanted["descriptor_size"]), "descriptors")
+    mlflow.onnx.save_model(
+        onnx.load(export / "model.onnx"),
+        folder,
+        signature=ModelSignature(Schema([images]), Schema([descriptors])),
+        input_example={"images": _example(*size)},
+        pip_requirements=["onnx", "onnxruntime"],
+    )
+    (folder / EXPORT).mkdir()
+    for part in ANYWHERE:
+        if (export / part).exists():
+            shutil.copy(export / part, folder / EXPORT / part)
+
+
+def _example(channels: int, height: int, width: int) -> np.ndarray:
+    """(1, 3, H, W): a slope of grey, in few digits, since MLflow keeps it as text."""
+    slope = np.linspace(0, 1, height, dtype=np.float32).round(2)
+    return np.broadcast_to(slope[None, None, :, None], (1, channels, height, width)).copy()
+
+
+def _champion(client: MlflowClient, name: str) -> dict[str, str] | None:
+    """Tags of the version that has the alias, {} where none has; None where there is no such model."""
+    try:
+        client.get_registered_model(name)
+    except MlflowException as fault:
+        if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    try:
+        return dict(client.get_model_version_by_alias(name, ALIAS).tags)
+    except MlflowException as fault:
+        if fault.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return {}
