@@ -1,9 +1,7 @@
 """Queries with the database pictures that were found for them, right and wrong, as a page. `python search/gallery.py NAME`."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +13,6 @@ from vpr import cli
 from vpr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:  # --help needs none of them
-    import numpy as np
     from rich.console import Console
 
     from search.answers import Answers
@@ -23,8 +20,6 @@ if TYPE_CHECKING:  # --help needs none of them
     from search.gallery_page import AnsweredSet, Model
     from search.plan import Plan
     from search.records import TrialKey
-    from vpr.data import Retrieval
-    from vpr.images import Images
 
 MAX_MB = 1.0
 VAL = "val"
@@ -89,7 +84,7 @@ def write(plan: "Plan", finals: "Finals", console: "Console", max_mb: float = MA
         folders = {VAL: plan.folders.val, **plan.folders.tests}
         kept = {name: found for name in folders if (found := _kept(plan.folder, list(runs), name))}
         if not kept:
-            return None
+            raise DataError("the nearest pictures of the finalists were not kept")
         sets = [open_set(name, folders[name], found) for name, found in kept.items()]
         models = [_model(key, leaves) for key, leaves in runs.items()]
         section = as_html(models, sets, round(max_mb * 2**20))
@@ -166,6 +161,8 @@ def _sets(
     console: "Console",
 ) -> "list[AnsweredSet]":
     """The sets to show, with the answers that were kept; val is measured where they were not, a test set never."""
+    from search.measuring import measured
+
     folders = _folders(searched)
     if settings.set is not None and settings.set not in folders:
         raise ConfigError(f"--set {settings.set} is no set of the search; it has {', '.join(folders)}")
@@ -177,14 +174,13 @@ def _sets(
         answers = _kept(folder, list(runs), name)
         if answers is None and name == VAL:
             answers = [
-                _measured(folder / run["checkpoint"], folders[VAL], searched, console, _model(key, {}).title)
+                measured(folder / run["checkpoint"], folders[VAL], searched, console, _model(key, {}).title)
                 for key, run in runs.items()
                 if run["checkpoint"]
             ]
         if answers is None or len(answers) < len(runs):
-            console.print(
-                f"left out  {name}: its rankings were not kept, and a test set is not looked at again", soft_wrap=True
-            )
+            why = "" if name == VAL else ", and a test set is not looked at again"
+            console.print(f"left out  {name}: its rankings were not kept{why}", soft_wrap=True)
         else:
             found.append(open_set(name, folders[name], answers))
     if not found:
@@ -211,40 +207,6 @@ def _kept(folder: Path, keys: "list[TrialKey]", name: str) -> "list[Answers] | N
     found = [read_answers(answers_file(folder, key, name)) for key in keys]
     known = [answers for answers in found if answers is not None and answers.nearest is not None]
     return known if len(known) == len(keys) else None
-
-
-def _measured(checkpoint: Path, folder: Path, searched: SearchSettings, console: "Console", title: str) -> "Answers":
-    """With a progress bar on a terminal."""
-    from rich.progress import Progress
-
-    from search.answers import measure
-
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        if not console.is_terminal:
-            console.print(f"measuring val for {title}", soft_wrap=True)
-        task = progress.add_task(f"val for {title}", total=None)
-
-        def watched(retrieval: "Retrieval") -> "Retrieval":
-            progress.update(task, total=len(retrieval.database) + len(retrieval.queries))
-            advance = partial(progress.advance, task)
-            database, queries = (_Counted(images, advance) for images in (retrieval.database, retrieval.queries))
-            return replace(retrieval, database=database, queries=queries)
-
-        return measure(checkpoint, folder, searched.cache_budget, searched.on_bad_image, "auto", watched)
-
-
-class _Counted:
-    """Images that tell how many of them were gathered."""
-
-    def __init__(self, images: "Images", advance: Callable[[int], None]) -> None:
-        self.images, self.shape, self.advance = images, images.shape, advance
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def gather(self, rows: "np.ndarray", out: "np.ndarray") -> None:
-        self.images.gather(rows, out)
-        self.advance(len(rows))
 
 
 def _model(key: "TrialKey", leaves: dict[str, Any]) -> "Model":

@@ -161,13 +161,13 @@ def _section(
 
 def _introduction(models: Sequence[Model], sets: Sequence[AnsweredSet], shown: int) -> str:
     names = [f"<b>{_escaped(model.title)}</b> ({_escaped(model.varied)})" for model in models]
-    meaning = "Right and wrong: whether the nearest picture is right."
+    meaning = "By whether the nearest picture is right."
     if len(models) > 1:
         first, second = (_escaped(model.title) for model in models)
-        meaning = f"Won: only {first} has a right picture nearest. Lost: only {second} has."
+        meaning = f"Won: the nearest picture is right for {first} alone. Lost: for {second} alone."
     left = sum(len(answered.pictures.queries) for answered in sets) - shown
     without = f" {left:,} queries are left out to keep the page small; the table counts all." if left else ""
-    return f"<p>{' against '.join(names)}. {meaning}{without}</p>"
+    return f"<p>{'<br>against '.join(names)}</p>\n<p>{meaning}{without}</p>"
 
 
 def _counts(sets: Sequence[AnsweredSet], rows: list[dict[str, Any]], kinds: list[str]) -> str:
