@@ -25,6 +25,9 @@ test-cluster: .venv/.ready  ## A cluster of three hosts made of this machine, an
 test-docs: .venv/.ready  ## Every command of the pages in docs/, typed; about 5 minutes.
 	$(BIN)/python -m pytest tests/pages
 
+test-browser: .venv/.ready  ## The pages in a real browser (chromium, if there is one), with axe-core's rules of accessibility.
+	$(BIN)/python -m pytest tests/browser
+
 soak: .venv/.ready  ## A search under FAULTS faults by SEED, against the same search undisturbed; about 20 minutes, as root.
 	$(BIN)/python -m tests.soak --faults $(FAULTS) --seed $(SEED) $(ARGS)
 

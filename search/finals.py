@@ -1,7 +1,6 @@
 """After the search: the finalists are weighed, meet the test sets, and the best seed of the best mean becomes the export."""
 
 import contextlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import ray
 from rich.console import Console
 
+from search.answers import Answers, answers_file, keep_answers, measure, read_answers
 from search.certainty import Certainty, weigh
 from search.cluster import Slots, fetch
 from search.history import RETRIES, History
@@ -81,7 +81,7 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
         models += [record for record in history.ranked() if record.state == "completed"]
     tests = plan.folders.tests
     _measure_all(slots, plan, finals, models, tests, history, console)
-    with _told(console, "the best model could not be exported"):
+    with told(console, "the best model could not be exported"):
         fetch(exporting, history.look)
         finals.export = plan.folder / "export"
     measured = [found for found in finals.finalists if all((run.key, VAL) in finals.answers for run in found.runs)]
@@ -121,19 +121,18 @@ def _measure_all(
     history: History,
     console: Console,
 ) -> None:
-    measure = _on_worker(slots)(_measure)
+    measuring_on = _on_worker(slots)(_measure)
     measuring = {}
     below = plan.folders.relative_to(root_here(plan.source))  # every node has its own root
     places = {VAL: below.val, **below.tests}
     for model in {model.key: model for model in models}.values():
         checkpoint, _ = _model(model)
         for name, folder in {VAL: plan.folders.val, **tests}.items():
-            with _told(console, f"{name} could not be measured"):
-                if (
-                    kept := _answers_file(plan, model.key, name)
-                ).exists():  # of an earlier session: not looked at again
-                    finals.answers[model.key, name] = np.load(kept)
-                    continue
+            with told(console, f"{name} could not be measured"):
+                if kept := read_answers(answers_file(plan.folder, model.key, name)):  # of an earlier session
+                    finals.answers[model.key, name] = kept.first
+                    if kept.nearest is not None or name != VAL:  # no test set is looked at again
+                        continue
                 if name != VAL:
                     who = {"search": plan.name, "search_id": plan.search_id, "trial": model.number, "seed": model.seed}
                     what = {
@@ -143,25 +142,14 @@ def _measure_all(
                     }
                     record_look(plan.ledger, **who, **what)
                 given = plan.source, places[name], plan.cache_budget, plan.on_bad_image, slots.cpus, slots.device
-                task = measure.remote(checkpoint, *given)
+                task = measuring_on.remote(checkpoint, *given)
                 measuring[model.key, name] = task
     for (key, name), task in measuring.items():
         # Also an unreadable test picture, which nobody looked at before.
-        with _told(console, f"{name} could not be measured for trial {key[0]}"):
-            finals.answers[key, name] = fetch(task, history.look)
-            patiently(_keep_answers, _answers_file(plan, key, name), finals.answers[key, name])
-
-
-def _answers_file(plan: Plan, key: TrialKey, name: str) -> Path:
-    return plan.folder / "answers" / f"{key[0]}-{key[1]}-{name.replace('/', '-')}.npy"
-
-
-def _keep_answers(file: Path, answers: np.ndarray) -> None:
-    file.parent.mkdir(exist_ok=True)
-    partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
-    with partial.open("wb") as sink:
-        np.save(sink, answers)
-    os.replace(partial, file)
+        with told(console, f"{name} could not be measured for trial {key[0]}"):
+            answers = fetch(task, history.look)
+            finals.answers[key, name] = answers.first
+            patiently(keep_answers, answers_file(plan.folder, key, name), answers)
 
 
 def _weighed(finals: Finals, name: str) -> Certainty | None:
@@ -177,7 +165,8 @@ def _model(record: TrialRecord) -> tuple[Path, dict[str, float]]:
 
 
 @contextlib.contextmanager
-def _told(console: Console, what: str) -> Any:
+def told(console: Console, what: str) -> Any:
+    """A fault in what stands below is told in one line, after `what`, and costs no more than that."""
     try:
         yield
     except Exception as fault:  # a lost worker, a full disk, a broken picture: the summary still stands
@@ -198,16 +187,8 @@ def _export(folder: Path, checkpoint: Path, metrics: dict[str, Any]) -> None:
 
 def _measure(
     checkpoint: Path, source: str, folder: Path, budget_gb: float | None, on_bad_image: str, cpus: int, device: str
-) -> np.ndarray:
+) -> Answers:
     import torch
 
-    from vpr.data import open_retrieval
-    from vpr.evaluate import answer
-    from vpr.export import load_model
-    from vpr.precision import pick_device
-
     torch.set_num_threads(cpus)
-    model, config = load_model(checkpoint)
-    where = pick_device(device)
-    retrieval = open_retrieval(root_here(source) / folder, config.data, budget_gb, on_bad_image)
-    return answer(model.to(where), retrieval, config.training.precision, where)
+    return measure(checkpoint, root_here(source) / folder, budget_gb, on_bad_image, device)

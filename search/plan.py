@@ -101,7 +101,8 @@ def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
     """search_id: of the search that goes on, if one does. Check space, settings, data and weights; decode train and val. Raises VPRError and writes nothing but caches."""
     space = load_space(settings.space or DEFAULT_SPACE)
     seed = settings.seed or 0
-    is_minicity = settings.data is None and settings.train is None and settings.val is None
+    source = source_of(settings)
+    is_minicity = source == MINICITY
     preset = dict(PRESET) if is_minicity else {}
     base, pinned = _base(settings, preset)
     trials = settings.trials or space.fixed_trials or DEFAULT_TRIALS
@@ -114,7 +115,6 @@ def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
         raise ConfigError(
             f"the space {space.name} varies nothing that --set does not hold; try it once with --trials 1"
         )
-    source = MINICITY if is_minicity else settings.data if settings.data and is_address(settings.data) else ""
     folders = find_folders(settings, root_here(source) if source else None)
     read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent
     overlap = _check_overlap(folders, base, settings.allow_overlap)
@@ -149,6 +149,13 @@ def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
         skipped=skipped,
         overlap=overlap,
     )
+
+
+def source_of(settings: SearchSettings) -> str:
+    """Where every node finds the sets (`vpr.sources.root_here`); empty for paths, which are the same everywhere."""
+    if settings.data is None and settings.train is None and settings.val is None:
+        return MINICITY
+    return settings.data if settings.data and is_address(settings.data) else ""
 
 
 def _data_facts(folders: Folders) -> dict[str, str]:

@@ -17,7 +17,7 @@ from vpr.errors import DataError, TrainingError
 from vpr.images import Images
 from vpr.loading import load
 from vpr.precision import autocast, pick_device
-from vpr.recall import answers, recalls
+from vpr.recall import NS, first_hits, rank, recalls
 
 CPU_BATCH = 64
 """Images that a CPU describes at once; it gains nothing from more."""
@@ -68,9 +68,14 @@ def evaluate(model: nn.Module, retrieval: Retrieval, precision: str, device: tor
 
 def answer(model: nn.Module, retrieval: Retrieval, precision: str, device: torch.device) -> np.ndarray:
     """(Q,) place of each query's first right answer, counted from 0 (`vpr.recall.answers`)."""
+    return first_hits(ranking(model, retrieval, precision, device), retrieval.positives)
+
+
+def ranking(model: nn.Module, retrieval: Retrieval, precision: str, device: torch.device) -> np.ndarray:
+    """(Q, n) database indices nearest to each query, nearest first, as many as a reported recall@N looks at (`vpr.recall.rank`)."""
     database = describe(model, retrieval.database, precision, device)
     queries = describe(model, retrieval.queries, precision, device)
-    return answers(database, queries, retrieval.positives)
+    return rank(database, queries, max(NS))
 
 
 @dataclass(frozen=True)
