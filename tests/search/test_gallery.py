@@ -14,13 +14,13 @@ from rich.console import Console
 
 from search.answers import Answers, answers_file, keep_answers, read_answers
 from search.finals import Finalist, Finals
-from search.gallery import write
+from search.gallery import GallerySettings, main, write
 from search.gallery_page import AnsweredSet, Model, as_html, as_page
 from search.ledger import read_ledger
 from search.queries import ROUND, light_of, order, outcomes
 from search.records import TrialRecord
 from vpr.datasets import position, read_retrieval_set
-from vpr.errors import ConfigError, DataError
+from vpr.errors import ConfigError, DataError, VPRError
 from vpr.recall import NEVER, first_hits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,17 +192,18 @@ def test_a_finished_search_is_shown_without_another_look_at_its_test_sets(search
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--trials", 0, 7], "no weights of trial 7 are kept; trials whose weights are kept: 0, 1"),
-        (["--trials", 0, 0], "are the same"),
-        (["--trials", 0, 1, "--set", "sf_xs/test"], "is sealed"),
-        (["--set", "oslo"], "it has val, sf_xs/test, tokyo_xs/test"),
-        (["--data", "/nowhere"], "give --data the folder that holds"),
-        (["--max-mb", 0], "must be above 0"),
+        ({"trials": (0, 7)}, "no weights of trial 7 are kept; trials whose weights are kept: 0, 1"),
+        ({"trials": (0, 0)}, "are the same"),
+        ({"trials": (0, 1), "set": "sf_xs/test"}, "is sealed"),
+        ({"set": "oslo"}, "it has val, sf_xs/test, tokyo_xs/test"),
+        ({"data": "/nowhere"}, "give --data the folder that holds"),
+        ({"max_mb": 0}, "must be above 0"),
+        ({"name": "other"}, "holds no finished search"),
     ],
 )
-def test_what_cannot_be_shown_is_told_in_a_line(searched, flags, said):
-    done = run("gallery", "mine", "--storage", searched, *flags)
-    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+def test_what_cannot_be_shown_is_told(searched, flags, said):
+    with pytest.raises(VPRError, match=said):
+        main(GallerySettings(**{"name": "mine", "storage": searched, **flags}))
 
 
 def test_the_end_of_a_search_writes_it_and_is_not_hurt_by_pictures_that_are_gone(searched, city, tmp_path):
