@@ -32,7 +32,7 @@ def draw(standing: Standing, machine: str, note: str, width: int, height: int) -
     best = standing.best
     how = f"  {what_varied(best.leaves)}" if best else ""
     title = f"{standing.name}: {duration(standing.seconds)}, {describe_left(standing)}"
-    slots = f"{len(standing.live)}/{standing.slots} slots used"
+    slots = f"slots {len(standing.live)}/{standing.slots}"
     lines: list[RenderableType] = [
         Rule(Text(title, style="bold", no_wrap=True, overflow="ellipsis"), align="left", style="dim"),
         _counts(standing, width),

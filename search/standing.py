@@ -119,7 +119,8 @@ def epochs_done(standing: Standing, record: TrialRecord) -> float:
 def seconds_left(standing: Standing) -> float | None:
     """An estimate from the epochs that were seen and from how often trials were stopped; None before the first epoch.
 
-    All slots are taken as busy to the end, or the longest training that is left as alone, whichever lasts longer.
+    All slots are taken as busy to the end, or the longest training that is left as alone, whichever lasts longer. Measuring the
+    finalists on the test sets is not in it.
     """
     seconds = epoch_seconds(standing)
     if seconds is None:
@@ -136,9 +137,7 @@ def seconds_left(standing: Standing) -> float | None:
     if standing.budget_s is not None:
         # Epochs that have begun are finished.
         searching = min(searching, max(standing.budget_s - standing.seconds, 0.0) + seconds * bool(own))
-    if not own:
-        return _spread(again, standing.slots) * seconds
-    return max(searching + sum(again) / standing.slots * seconds, _spread(own + again, standing.slots) * seconds)
+    return max(searching + sum(again) / max(standing.slots, 1) * seconds, max(again, default=0.0) * seconds)
 
 
 def _going_on(standing: Standing) -> list[float]:
