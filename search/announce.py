@@ -8,8 +8,8 @@ from vpr.leaves import to_text
 
 
 def describe(plan: Plan) -> list[str]:
-    """The plan in a few lines, for the start of a run."""
-    lines = [f"search    {plan.name}: {plan.trials} trials of at most {plan.epochs} epochs, space {plan.space.name}"]
+    """The plan in a few lines, for the start of a run; `make_plan` has told the first one."""
+    lines = []
     if plan.preset:
         lines.append("data      MiniCity, with its preset " + _assignments(plan.preset))
     lines.append(f"train     {plan.folders.train}")

@@ -108,9 +108,10 @@ def join() -> tuple[str, bool]:
     return f"the Ray cluster at {address} with {len(_machines())} machines", True
 
 
-def check_ray(resume: str) -> None:
-    """End this process, with the command to `resume`, where the Ray that it started has died: nothing else would."""
+def check_ray(resume: str, before: Callable[[], None] = lambda: None) -> None:
+    """End this process, with the command to `resume`, where the Ray that it started has died: nothing else would. before: called first."""
     if dead := _dead():
+        before()
         print(
             f"error: Ray's process {dead[0].pid} on this machine died; nothing is lost, go on with: {resume}",
             file=sys.stderr,

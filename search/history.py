@@ -11,12 +11,12 @@ from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
-from rich.console import Console
 
 from search.checkpoints import prune
 from search.cluster import Slots, check_ray
 from search.nodes import NodeWatch
 from search.records import FAILED, Events, State, TrialKey, TrialRecord, what_varied
+from search.screen import Screen
 from search.storage import StorageWatch, append_line, mend_lines, read_lines
 from search.tracking import Tracker
 from vpr.config import TrialConfig
@@ -37,7 +37,7 @@ class History(Callback):
         folder: Path,
         base: TrialConfig,
         tracker: Tracker,
-        console: Console,
+        screen: Screen,
         trials: int,
         confirm: int,
         seeds: list[int],
@@ -54,12 +54,14 @@ class History(Callback):
         self.base, self.epochs = base, base.training.epochs
         self.trials, self.confirm, self.seeds = trials, confirm, seeds
         self.confirmations = confirm * len(seeds)
-        self.tracker, self.console, self.stops = tracker, console, stops
-        self.storage = StorageWatch(folder, self.say)
-        self.nodes = NodeWatch(slots, self.say)
+        self.tracker, self.screen, self.stops = tracker, screen, stops
+        self.storage = StorageWatch(folder, screen.say)
+        self.nodes = NodeWatch(slots, screen.say)
         self.is_interrupted = False
         self.faults: dict[TrialKey, str] = {}
         """Why a trial will fail, told by itself."""
+        self.begun: dict[TrialKey, float] = {}
+        """Unix seconds, when a worker took up each training of this session."""
         self.events = Events()
         mend_lines(self.file)
         self.events.read(read_lines(self.file))
@@ -80,9 +82,6 @@ class History(Callback):
         """Nothing: Ray pickles callbacks to restore a run by itself, which a search does not use."""
         return {}
 
-    def say(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True)
-
     def suggested(self, number: int, seed: int | None, leaves: dict[str, Any]) -> TrialRecord:
         """A trial that will be started."""
         self._note("suggested", trial=number, seed=seed, leaves=leaves)
@@ -102,9 +101,13 @@ class History(Callback):
 
     def look(self) -> None:
         """Whether Ray still lives, the disk can be written and the cluster is as it was; ends the process, or says so."""
-        check_ray(self.resume)
+        check_ray(self.resume, self.screen.stop)
         self.storage.look()
         self.nodes.look()
+        self.screen.look()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.begun[self._record(trial).key] = time.time()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -143,7 +146,7 @@ class History(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         record = self._record(trial)
-        self.say(f"lost      the worker of {record.title.strip()}; it goes on after epoch {len(record.epochs)}")
+        self.screen.say(f"lost      the worker of {record.title.strip()}; it goes on after epoch {len(record.epochs)}")
 
     def close(self, record: TrialRecord) -> None:
         """A trial that ended by itself or was stopped."""
@@ -162,7 +165,8 @@ class History(Callback):
         is_again = record.seed is not None
         ended = sum(other.has_ended for other in self.records.values() if (other.seed is not None) == is_again)
         recall = f"recall@1 {record.best['val/recall_at_1']:5.1f}" if record.best else "no result"
-        self.say(
+        speak = self.screen.say if state == "failed" else self.screen.tell
+        speak(
             f"{ended:>3}/{self.confirmations if is_again else self.trials}  {record.title} {state:<9} {recall}"
             f"  {what_varied(record.leaves)}" + (f"  ({reason})" if state != "completed" else "")
         )

@@ -3,7 +3,7 @@
 import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,8 +97,10 @@ class Plan:
         return self.base.training.epochs
 
 
-def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
-    """search_id: of the search that goes on, if one does. Check space, settings, data and weights; decode train and val. Raises VPRError and writes nothing but caches."""
+def make_plan(
+    settings: SearchSettings, search_id: str | None = None, tell: Callable[[str], None] = lambda line: None
+) -> Plan:
+    """search_id: of the search that goes on, if one does; tell: gets what will be searched, before the data is looked at. Check space, settings, data and weights; decode train and val. Raises VPRError and writes nothing but caches."""
     space = load_space(settings.space or DEFAULT_SPACE)
     seed = settings.seed or 0
     source = source_of(settings)
@@ -115,11 +117,12 @@ def make_plan(settings: SearchSettings, search_id: str | None = None) -> Plan:
         raise ConfigError(
             f"the space {space.name} varies nothing that --set does not hold; try it once with --trials 1"
         )
+    name = settings.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    tell(f"search    {name}: {trials} trials of at most {base.training.epochs} epochs, space {space.name}")
     folders = find_folders(settings, root_here(source) if source else None)
     read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent
     overlap = _check_overlap(folders, base, settings.allow_overlap)
     places, skipped = _check_data(folders, base, settings)
-    name = settings.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     few = CONFIRM_MINICITY if is_minicity else CONFIRM
     confirm = min(few if settings.confirm is None else settings.confirm, trials)
     seeds = range(base.training.seed + 1, base.training.seed + 1 + (settings.confirm_seeds or few))

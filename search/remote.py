@@ -181,7 +181,7 @@ def _bring_home(client: Any, settings: SearchSettings, name: str) -> None:
     """Through a job's own output: the one way that is there whether or not the machines share files with this one."""
     is_given = any(flag.split("=")[0] == "--storage" for flag in _command())
     storage = shlex.quote(str(settings.storage)) if is_given else '"${VPR_STORAGE:-results}"'
-    wanted = "$(ls -d summary.json report.html export 2>/dev/null)"
+    wanted = "$(ls -d summary.json report.html gallery.html export 2>/dev/null)"
     packing = f"set -o pipefail; tar -cz {wanted} | base64 | sed s/^/{PACKED}/ && echo {END}"
     job = client.submit_job(entrypoint=f"cd ~/{PROJECT} && cd {storage}/{name} && bash -c {shlex.quote(packing)}")
     while not client.get_job_status(job).is_terminal():

@@ -22,7 +22,7 @@ from vpr.sources import is_address
 
 BEGINNING = "search.json"
 LOCK = "running.lock"
-HERE = ("name", "storage", "cluster", "fresh", "dry_run")
+HERE = ("name", "storage", "cluster", "fresh", "dry_run", "quiet")
 """Settings of one run of the command, not of the search."""
 
 

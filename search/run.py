@@ -20,29 +20,35 @@ def main(settings: SearchSettings) -> int:
     check(settings)
     if remote.is_asked_for(settings):
         return remote.run(settings)
-    # Heavy imports wait until here: --help needs none of them.
+    # --help needs none of the imports below, and the first line of a search few of them.
     from rich.console import Console
 
-    from search import checkpoints, cluster, doctor, finals, preview, resume, summary, tables
-    from search.announce import describe
-    from search.importance import importances
-    from search.outcome import Outcome
+    from search import resume
+    from search.announce import data_lines, describe
     from search.plan import make_plan
-    from search.tracking import Tracker, default_address
-    from search.tuning import run_trials
+    from search.screen import Screen
 
     # Paths and error messages may hold brackets, which are no markup.
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
+    screen = Screen(console, settings.quiet)
     beginning = resume.find_beginning(settings)
     settings = resume.joined(settings, beginning) if beginning else settings
-    plan = make_plan(settings, beginning.search_id if beginning else None)
+    plan = make_plan(settings, beginning.search_id if beginning else None, screen.say)
     if beginning:
         resume.check_same(beginning, plan)
-    console.print("\n".join(describe(plan)), soft_wrap=True)
+    for line in data_lines(plan) if settings.quiet else describe(plan):
+        screen.say(line)
+
+    from search import checkpoints, cluster, doctor, finals, gallery, preview, summary, tables
+    from search.importance import importances
+    from search.outcome import Outcome
+    from search.tracking import Tracker, default_address
+    from search.tuning import run_trials
+
     connecting = time.time()
     slots = cluster.connect(settings)
     ray_seconds = time.time() - connecting
-    console.print(f"runs on   {slots.describe()}", soft_wrap=True)
+    screen.say(f"runs on   {slots.describe()}")
     if slots.is_cluster:
         doctor.check(plan.folder.parent)
     checkpoints.check_room(plan, slots)
@@ -59,21 +65,23 @@ def main(settings: SearchSettings) -> int:
     tracker = Tracker(address, plan.name, plan.search_id, facts, storage)
     try:
         with resume.opened_folder(plan, settings):
-            history = run_trials(plan, slots, tracker, console)
+            history = run_trials(plan, slots, tracker, screen)
             first_step = history.first_step_at and history.first_step_at - started
             before = history.events.seconds_before()
             outcome = Outcome(plan, slots, command, history, before + time.time() - started, ray_seconds, first_step)
             summary_file = plan.folder / "summary.json"
             summary.write_summary(summary_file, outcome)  # before the finals: what they meet must not cost the search
             if not history.is_interrupted:
-                outcome.finals = finals.run(slots, plan, history, console)
+                with screen.waiting("the finalists are measured on val and the test sets"):
+                    outcome.finals = finals.run(slots, plan, history, console)
+                    gallery.write(plan, outcome.finals, console)
                 history.finish()
             if outcome.winner:
                 outcome.importances = importances(plan.folder / "study.journal", plan.name, outcome.winner.number)
             outcome.wall_seconds = before + time.time() - started
             summary.write_summary(summary_file, outcome)
             tracker.finish(outcome.ending(plan.name))
-            tables.print_end(console, outcome, tracker)
+            tables.print_end(console, outcome, tracker, settings.quiet)
             tables.print_tracking(console, tracker)
     except KeyboardInterrupt:
         console.print(f"interrupted; go on with: {plan.resume}", soft_wrap=True)

@@ -73,6 +73,8 @@ class SearchSettings:
     """Go on where train, val and test share pictures or places; every report says so."""
     dry_run: bool = False
     """Print what would be tried, where, and how long it would take, and train nothing."""
+    quiet: bool = False
+    """Print only what the search is, what goes wrong, and the answer."""
     on_bad_image: Literal["error", "skip"] = "error"
     """What to do with images that cannot be read: list them and end, or leave them out."""
     cache_budget: float | None = None

@@ -20,8 +20,19 @@ from search.tracking import Tracker
 SHOWN_LEAVES = 5
 
 
-def print_end(console: Console, outcome: Outcome, tracker: Tracker) -> None:
-    """All of it, the answer last."""
+def print_end(console: Console, outcome: Outcome, tracker: Tracker, is_quiet: bool) -> None:
+    """All of it, the answer last; of a quiet search the answer alone."""
+    if not is_quiet:
+        print_findings(console, outcome)
+    print_finalists(console, outcome)
+    if not is_quiet:
+        for line in data_lines(outcome.plan):
+            console.print(line, soft_wrap=True)
+    print_next_steps(console, outcome, tracker)
+
+
+def print_findings(console: Console, outcome: Outcome) -> None:
+    """All trials, what stopping saved, what mattered, and the study's own tables where these were searched."""
     print_trials(console, outcome)
     print_early_stopping(console, outcome)
     for importance in outcome.importances:
@@ -31,10 +42,6 @@ def print_end(console: Console, outcome: Outcome, tracker: Tracker) -> None:
     if not outcome.importances:
         _line(console, "mattered", f"not known from {len(outcome.trials)} trials; {MINIMUM_TRIALS} are needed")
     print_study(console, outcome.plan.space.tables, compare(outcome.plan.space.tables, outcome.history, outcome.finals))
-    print_finalists(console, outcome)
-    for line in data_lines(outcome.plan):
-        console.print(line, soft_wrap=True)
-    print_next_steps(console, outcome, tracker)
 
 
 def print_trials(console: Console, outcome: Outcome) -> None:

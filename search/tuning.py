@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,19 +11,23 @@ from functools import partial
 from typing import Any
 
 from ray import tune
-from rich.console import Console
+from rich.console import RenderableType
 
 from search.bridge import OptunaBridge
 from search.cluster import Slots
 from search.confirmation import Confirming
 from search.early_stopping import EarlyStopping
 from search.history import RETRIES, History
+from search.meters import Meters
+from search.picture import draw
 from search.plan import Plan
+from search.screen import Screen
+from search.standing import describe, standing_of
 from search.tracking import Tracker
 from search.trainable import run_trial
 
 
-def run_trials(plan: Plan, slots: Slots, tracker: Tracker, console: Console) -> History:
+def run_trials(plan: Plan, slots: Slots, tracker: Tracker, screen: Screen) -> History:
     """Run the trials to their end and the best again; returns what happened. A failed trial does not end the search.
 
     What history.jsonl holds of an earlier session is not done again: Optuna, MLflow and the early stopping are told what
@@ -32,7 +35,7 @@ def run_trials(plan: Plan, slots: Slots, tracker: Tracker, console: Console) -> 
     """
     early_stopping = EarlyStopping(plan.early_stopping, plan.epochs)
     history = History(
-        *(plan.folder, plan.base, tracker, console, plan.trials, plan.confirm, plan.confirm_seeds, plan.kept),
+        *(plan.folder, plan.base, tracker, screen, plan.trials, plan.confirm, plan.confirm_seeds, plan.kept),
         stops=early_stopping.reasons,
         resume=plan.resume,
         slots=slots,
@@ -49,11 +52,11 @@ def run_trials(plan: Plan, slots: Slots, tracker: Tracker, console: Console) -> 
     if is_resumed:
         going_on = sum(not record.has_ended for record in history.records.values())
         ended = len(history.records) - going_on
-        history.say(
+        screen.say(
             f"resumed   {ended} trainings have ended, {going_on} go on, {history.missing - going_on} are still to begin"
         )
     if history.missing:
-        with interruptible() as was_interrupted:
+        with _shown(history, plan, slots, screen), interruptible(screen.warn_in_signal) as was_interrupted:
             _tune(plan, slots, history, early_stopping, bridge, _Interrupts(was_interrupted))
         if was_interrupted():
             history.interrupt()
@@ -61,8 +64,20 @@ def run_trials(plan: Plan, slots: Slots, tracker: Tracker, console: Console) -> 
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM let Tune finish what it writes and end; a second one ends at once (KeyboardInterrupt)."""
+def _shown(history: History, plan: Plan, slots: Slots, screen: Screen) -> Iterator[None]:
+    meters = Meters(plan.folder, slots)
+    now = partial(standing_of, history, plan.time_budget_s)
+
+    def picture() -> RenderableType:
+        return draw(now(), meters.reading, screen.note, *screen.console.size)
+
+    with meters.measuring(), screen.showing(picture, lambda: describe(now())):
+        yield
+
+
+@contextmanager
+def interruptible(warn: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM let Tune finish what it writes and end, after `warn`; a second one ends at once (KeyboardInterrupt)."""
     count = 0
 
     def stop(number: int, frame: Any) -> None:
@@ -70,8 +85,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         count += 1
         if count > 1:
             raise KeyboardInterrupt
-        # Not through the console, which may be in the middle of a line: that would raise here.
-        os.write(sys.stderr.fileno(), b"interrupted: what is being written is finished first\n")
+        warn("interrupted: what is being written is finished first")
         os.kill(os.getpid(), signal.SIGUSR1)  # Tune's own signal to end
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

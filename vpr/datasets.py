@@ -9,9 +9,9 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from vpr.errors import DataError
 
@@ -68,7 +68,9 @@ class RetrievalSet:
         return [np.array(sorted(indices), dtype=np.int64) for indices in near]
 
     @cached_property
-    def _tree(self) -> cKDTree:
+    def _tree(self) -> Any:
+        from scipy.spatial import cKDTree  # only here: its import would delay the first line of a search
+
         return cKDTree(self.database_utm)
 
 

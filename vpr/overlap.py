@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import utm
-from scipy.spatial import cKDTree
 
 from vpr.datasets import Folders, position, retrieval_images, train_images
 from vpr.errors import DataError
@@ -55,6 +54,8 @@ def find_overlap(folders: Folders, radius_m: float) -> Overlap:
 
     Raises DataError for a val or test picture whose name says no position.
     """
+    from scipy.spatial import cKDTree  # only here: its import would delay the first line of a search
+
     sets = {"train": train_images(folders.train), "val": retrieval_images(folders.val)}
     sets |= {name: retrieval_images(folder) for name, folder in folders.tests.items()}
     place_of = {name: _train_place if name == "train" else _place for name in sets}

@@ -11,13 +11,12 @@ from typing import Any
 
 import fsspec
 from filelock import FileLock
-from rich.console import Console
-from rich.progress import track
 
 from vpr.datasets import IMAGE_SUFFIXES
 from vpr.errors import DataError
 from vpr.minicity.preset import minicity_folder
 from vpr.store import cache_folder
+from vpr.watch import watched
 
 MINICITY = "minicity"
 AT_ONCE = 16
@@ -90,13 +89,11 @@ def _copy(system: Any, root: str, sizes: dict[str, int], folder: Path, address: 
         if not _is_there(folder / name, sizes[name]):
             raise OSError(f"{name} changed while it was copied")
 
-    console, is_shown = Console(stderr=True), sys.stderr.isatty()
-    if not is_shown and missing:
+    if not sys.stderr.isatty() and missing:
         print(f"copying   {address}: {len(missing)} files, {needed / 1e9:.2f} GB to {folder.parent}", file=sys.stderr)
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        done = pool.map(fetch, missing)
-        for _ in track(done, f"copying {address}", len(missing), console=console, disable=not is_shown, transient=True):
+        for _ in watched(pool.map(fetch, missing), f"copying   {address}", len(missing)):
             pass
     except OSError:  # of this machine's disk, or the network's: whoever asked may try again
         raise

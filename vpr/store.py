@@ -13,11 +13,10 @@ from typing import Any
 import PIL
 from filelock import FileLock
 from platformdirs import user_cache_path
-from rich.console import Console
-from rich.progress import track
 
 from vpr.errors import BadImagesError, ConfigError, DataError
 from vpr.images import DecodedImages, Images, PackedImages, Watch, write_decoded, write_packed
+from vpr.watch import watched
 
 FREE_SHARE = 0.8
 """Of the free disk, what decoded images may take when no budget is given; the rest is for checkpoints and for others."""
@@ -72,7 +71,7 @@ def open_store(
                 _build(
                     decoded,
                     lambda file, watch: write_decoded(file, paths, image_size, watch),
-                    f"decoding {name}",
+                    f"decoding  {name}",
                     paths,
                 )
             return DecodedImages(decoded)
@@ -85,7 +84,7 @@ def open_store(
             return found
         _check_disk(cache, sum(path.stat().st_size for path in paths), name)
         with _remembered(bad, folder):
-            _build(packed, lambda file, watch: write_packed(file, paths, image_size, watch), f"packing {name}", paths)
+            _build(packed, lambda file, watch: write_packed(file, paths, image_size, watch), f"packing   {name}", paths)
         return PackedImages(packed, image_size)
 
 
@@ -112,13 +111,10 @@ def _replace(file: Path, text: str) -> None:
 
 
 def _build(file: Path, write: Callable[[Path, Watch], None], label: str, paths: Sequence[Path]) -> None:
-    """Write aside, with a progress bar on a terminal, and rename."""
+    """Write aside, telling how far it is, and rename."""
     partial = file.with_name(f"{file.stem}.partial-{os.getpid()}")
-    is_shown, console = sys.stderr.isatty(), Console(stderr=True)
     try:
-        write(
-            partial, lambda done: track(done, label, len(paths), console=console, disable=not is_shown, transient=True)
-        )
+        write(partial, lambda done: watched(done, label, len(paths)))
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)

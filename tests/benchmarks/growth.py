@@ -29,6 +29,7 @@ from search.early_stopping import EarlyStopping
 from search.history import History
 from search.records import METRIC
 from search.sampler import RANDOM_TRIALS
+from search.screen import Screen
 from search.space import load_space
 from search.tracking import Tracker, default_address
 from search.tuning import drive
@@ -74,7 +75,7 @@ def ours(trials: int, folder: Path, times: Times) -> None:
     tracker = Tracker(default_address(folder), "growth", "growth-1", {}, folder)
     with Path(os.devnull).open("w") as nowhere:
         stops = early_stopping.reasons
-        history = History(folder, base, tracker, Console(file=nowhere), trials, 0, [], 3, stops, "", slots)
+        history = History(folder, base, tracker, Screen(Console(file=nowhere)), trials, 0, [], 3, stops, "", slots)
         bridge = OptunaBridge(space, folder / "study.journal", "growth", base, {}, SEED)
         searcher = Confirming(bridge, history, trials, 0, [], math.inf)
         drive(sleep, slots, searcher, early_stopping, [history, times], trials)

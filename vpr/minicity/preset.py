@@ -1,14 +1,12 @@
 """MiniCity on this node, and the settings that suit it."""
 
-import sys
 from pathlib import Path
 
 from filelock import FileLock
-from rich.console import Console
-from rich.progress import Progress
 
 from vpr.config import Value
 from vpr.store import cache_folder
+from vpr.watch import counted
 
 PRESET: dict[str, Value] = {
     "model/weights": "none",
@@ -36,6 +34,5 @@ def minicity_folder() -> Path:
 def _write(folder: Path) -> None:
     from vpr.minicity import write
 
-    with Progress(transient=True, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("building MiniCity")
-        write(folder, progress=lambda done, total: progress.update(task, completed=done, total=total))
+    with counted("building  MiniCity") as count:
+        write(folder, progress=count)
