@@ -23,7 +23,7 @@ def main(settings: SearchSettings) -> int:
     # Heavy imports wait until here: --help needs none of them.
     from rich.console import Console
 
-    from search import checkpoints, cluster, doctor, finals, preview, resume, summary, tables
+    from search import card, checkpoints, cluster, doctor, finals, preview, resume, summary, tables
     from search.announce import describe
     from search.importance import importances
     from search.outcome import Outcome
@@ -72,6 +72,7 @@ def main(settings: SearchSettings) -> int:
                 outcome.importances = importances(plan.folder / "study.journal", plan.name, outcome.winner.number)
             outcome.wall_seconds = before + time.time() - started
             summary.write_summary(summary_file, outcome)
+            card.finish_search(summary_file)
             tracker.finish(summary_file, outcome.figures(), outcome.status)
             tables.print_end(console, outcome, address)
             tables.print_tracking(console, tracker)
