@@ -123,7 +123,11 @@ def _recalls(summary: Mapping[str, Any], metrics: Mapping[str, Any], trial: int)
     ]
     for name, recalls, known in rows:
         figures = " | ".join(f"{value:.1f}" for value in recalls.values())
-        mean = f"{known['mean']:.1f} [{known['interval'][0]:.1f}, {known['interval'][1]:.1f}]" if "mean" in known else "–"
+        mean = (
+            f"{known['mean']:.1f} [{known['interval'][0]:.1f}, {known['interval'][1]:.1f}]"
+            if "mean" in known
+            else "not known"
+        )
         lines.append(f"| {name} | {figures} | {mean} |")
     if not metrics["test"]:
         lines += ["", "No test set was measured with these weights."]
@@ -145,7 +149,7 @@ def _formats(proved: Mapping[str, Any]) -> str:
     names = [name for name in proved if name.startswith("model.")]
     lines = [
         f"Each was compared with the trained model when it was written, on {proved['queries']} queries and "
-        f"{proved['database']} database images of val, {proved['precision']}.",
+        f"{proved['database']} database images of val, {proved['precision']}; the recalls above are of the precision it was trained in.",
         "",
         "| file | largest difference of a descriptor's number | R@1 | R@5 | R@10 | R@20 of these pictures |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -55,7 +55,7 @@ def main(settings: ExportSettings) -> int:
         checkpoint = settings.storage / settings.name / chosen["checkpoint"]
         # A search of these pictures was allowed to leave the bad ones out, or there are none.
         write_export(staged, checkpoint, chosen["best"], val, on_bad_image="skip")
-        finish(staged, settings.to, summary, trial, seed)
+        finish(staged, settings.to, summary, chosen.get("id", trial), seed)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     again = "" if seed is None else f" again, seed {seed}"

@@ -48,7 +48,9 @@ def main(settings: DescribeSettings) -> int:
     model, config = load_any(settings.model)
     descriptors = describe_files(model.to(device), paths, config.data.image_size, device)
     write_descriptors(settings.out, descriptors, paths)
-    print(f"{len(paths)} descriptors of {descriptors.shape[1]} numbers: {settings.out}, {settings.out.with_suffix('.txt')}")
+    print(
+        f"{len(paths)} descriptors of {descriptors.shape[1]} numbers: {settings.out}, {settings.out.with_suffix('.txt')}"
+    )
     return 0
 
 

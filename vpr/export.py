@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from vpr.config import TrialConfig
 from vpr.data import Retrieval, open_retrieval
 from vpr.epochs import epoch_files
 from vpr.errors import ConfigError, WeightsError
-from vpr.formats import ONNX, PT2, prove, read_onnx, read_pt2, write_formats
+from vpr.formats import ONNX, PT2, Forward, prove, read_onnx, read_pt2, write_formats
 from vpr.leaves import from_leaves, to_leaves
 from vpr.model import PlaceModel
 
@@ -57,7 +58,11 @@ def write_export(
 
 def check_export(folder: Path, trained: PlaceModel, val: Retrieval) -> dict[str, Any]:
     """How the three formats of an export stand to the trained model on val; raises WeightsError where one differs."""
-    read = {SAFETENSORS: lambda file: load_export(file.parent)[0], PT2: read_pt2, ONNX: read_onnx}
+    read: dict[str, Callable[[Path], Forward]] = {
+        SAFETENSORS: lambda file: load_export(file.parent)[0],
+        PT2: read_pt2,
+        ONNX: read_onnx,
+    }
     formats = {}
     for name, reader in read.items():
         try:

@@ -51,7 +51,9 @@ def write_formats(folder: Path, model: nn.Module, image_size: tuple[int, int]) -
         raise
     except Exception as fault:  # the exporters have no common error type
         reason = " ".join(f"{type(fault).__name__}: {fault}".split())[:200]
-        raise WeightsError(f"the model cannot be written as {PT2} and {ONNX} ({reason}); take another backbone") from None
+        raise WeightsError(
+            f"the model cannot be written as {PT2} and {ONNX} ({reason}); take another backbone"
+        ) from None
     finally:
         logger.setLevel(level)
 
