@@ -19,6 +19,8 @@ def finish_search(summary_file: Path) -> None:
     best = summary["best"] or {}
     if best.get("export"):
         finish(summary_file.with_name(STAGED), Path(best["export"]), summary, best["trial"], best["seed"])
+        for left in summary_file.parent.glob("export.partial*"):  # of a worker that was killed
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def finish(staged: Path, folder: Path, summary: Mapping[str, Any], trial: int, seed: int | None) -> None:

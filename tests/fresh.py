@@ -35,6 +35,7 @@ for name in ("model.safetensors", "model.onnx", "model.pt2"):
     assert now == then
 recalls = evaluate(vpr.load(folder), retrieval, config.training.precision, torch.device("cpu"))
 trial = {n: written[f"val/recall_at_{n}"] for n in recalls}
+print(f"vpr from {Path(vpr.__file__).parent.parent.name}")
 print(f"vpr.load, in the precision of the trial ({config.training.precision}): {recalls}; the trial: {trial}")
 assert recalls == trial
 """
@@ -55,7 +56,8 @@ def main() -> int:
     subprocess.run([python, "-m", "pip", "install", "-q", str(ROOT)], check=True)
     val = given.val or _minicity() / "sf_xs/val"
     paths = (export.resolve(), val.resolve())
-    return subprocess.run([python.absolute(), "-c", CHECK, *paths, *ABSENT], cwd=given.work).returncode
+    # -I: the installed vpr, whatever PYTHONPATH says.
+    return subprocess.run([python.absolute(), "-I", "-c", CHECK, *paths, *ABSENT], cwd=given.work).returncode
 
 
 def _searched(work: Path) -> Path:
