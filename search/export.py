@@ -1,19 +1,21 @@
 """Take a finished search's best model away. `python search/export.py NAME --to DIR`."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from search.card import finish
 from vpr import cli
-from vpr.errors import ConfigError
+from vpr.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """Write model.safetensors, config.json and metrics.json of the best seed of a search's best trial, or of another one."""
+    """Write the best seed of a search's best trial, or of another one, as safetensors, ONNX and .pt2, with a model card."""
 
     name: Annotated[str, tyro.conf.Positional]
     """Name of the search."""
@@ -23,6 +25,8 @@ class ExportSettings:
     """Another trial than the best."""
     storage: Path = Path("results")
     """Folder that holds the search."""
+    val: Path | None = None
+    """Folder of the val set, on which each format is compared with the trained model; the search's own if not given."""
 
 
 def main(settings: ExportSettings) -> int:
@@ -39,13 +43,30 @@ def main(settings: ExportSettings) -> int:
         raise ConfigError(f"{settings.name} has no weights of trial {trial}; trials whose weights are kept: {known}")
     if settings.to.exists():
         raise ConfigError(f"--to {settings.to} exists; give a new folder")
+    val = settings.val or own_val(summary)
+    if not (val / "database").is_dir():
+        raise DataError(
+            f"{val} holds no val set, on which each format is compared with the trained model; give its folder with --val"
+        )
     from vpr.export import write_export
 
-    checkpoint = settings.storage / settings.name / chosen["checkpoint"]
-    write_export(settings.to, checkpoint, chosen["best"])
+    staged = settings.to.with_name(f"{settings.to.name}.partial-models")
+    try:
+        checkpoint = settings.storage / settings.name / chosen["checkpoint"]
+        # A search of these pictures was allowed to leave the bad ones out, or there are none.
+        write_export(staged, checkpoint, chosen["best"], val, on_bad_image="skip")
+        finish(staged, settings.to, summary, chosen.get("id", trial), seed)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
     again = "" if seed is None else f" again, seed {seed}"
     print(f"trial {trial}{again}, val recall@1 {chosen['best']['val/recall_at_1']:.1f}: {settings.to}")
     return 0
+
+
+def own_val(summary: dict) -> Path:
+    """Where the search found val; older summaries say only the folder above it."""
+    data = summary.get("data") or {}
+    return Path(data.get("val") or Path(data.get("root") or "") / "sf_xs/val")
 
 
 def read_summary(folder: Path) -> dict:

@@ -11,6 +11,7 @@ import ray
 from rich.console import Console
 
 from search.answers import Answers, answers_file, keep_answers, measure, read_answers
+from search.card import STAGED
 from search.certainty import Certainty, weigh
 from search.cluster import Slots, fetch
 from search.history import RETRIES, History
@@ -75,7 +76,9 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     finals = Finals(sorted(choose(history, console), key=lambda found: found.mean_key, reverse=True))
     if finals.best is None:
         return finals
-    exporting = _on_worker(slots)(_export).remote(plan.folder / "export", *_model(finals.best.best_run))
+    val = plan.train_and_val.val
+    given = plan.source, val, plan.cache_budget, plan.on_bad_image, slots.cpus
+    exporting = _on_worker(slots)(_export).remote(plan.folder / STAGED, *_model(finals.best.best_run), *given)
     models = [run for finalist in finals.finalists for run in finalist.runs]
     if plan.space.fixed_trials:  # its table is the answer, so that all of it is measured
         models += [record for record in history.ranked() if record.state == "completed"]
@@ -179,10 +182,22 @@ def _on_worker(slots: Slots) -> Any:
     return ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, max_retries=RETRIES)
 
 
-def _export(folder: Path, checkpoint: Path, metrics: dict[str, Any]) -> None:
+def _export(
+    folder: Path,
+    checkpoint: Path,
+    metrics: dict[str, Any],
+    source: str,
+    val: Path,
+    budget_gb: float | None,
+    on_bad_image: str,
+    cpus: int,
+) -> None:
+    import torch
+
     from vpr.export import write_export
 
-    patiently(write_export, folder, checkpoint, metrics)
+    torch.set_num_threads(cpus)
+    patiently(write_export, folder, checkpoint, metrics, root_here(source) / val, budget_gb, on_bad_image)
 
 
 def _measure(

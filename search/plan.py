@@ -46,7 +46,7 @@ class Plan:
     preset: Mapping[str, Value]
     """MiniCity's own settings; empty on real data."""
     data: Mapping[str, str]
-    """Root and fingerprint of train and val."""
+    """Root and fingerprint of train and val, and val's folder."""
     source: str
     """Where every node finds the sets (`vpr.sources.root_here`)."""
     folders: Folders
@@ -164,7 +164,7 @@ def source_of(settings: SearchSettings) -> str:
 def _data_facts(folders: Folders) -> dict[str, str]:
     images = find_images(folders.train) + find_images(folders.val)
     root = Path(os.path.commonpath([folders.train, folders.val]))
-    return {"root": str(root), "fingerprint": fingerprint(images)}
+    return {"root": str(root), "fingerprint": fingerprint(images), "val": str(folders.val)}
 
 
 def _base(settings: SearchSettings, preset: Mapping[str, Value]) -> tuple[TrialConfig, dict[str, Value]]:

@@ -39,7 +39,7 @@ def main(settings: SearchSettings) -> int:
     for line in data_lines(plan) if settings.quiet else describe(plan):
         screen.say(line)
 
-    from search import checkpoints, cluster, doctor, finals, gallery, preview, summary, tables
+    from search import card, checkpoints, cluster, doctor, finals, gallery, preview, summary, tables
     from search.importance import importances
     from search.outcome import Outcome
     from search.tracking import Tracker, default_address
@@ -80,6 +80,7 @@ def main(settings: SearchSettings) -> int:
                 outcome.importances = importances(plan.folder / "study.journal", plan.name, outcome.winner.number)
             outcome.wall_seconds = before + time.time() - started
             summary.write_summary(summary_file, outcome)
+            card.finish_search(summary_file)
             tracker.finish(outcome.ending(plan.name))
             tables.print_end(console, outcome, tracker, settings.quiet)
             tables.print_tracking(console, tracker)

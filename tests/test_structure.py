@@ -26,9 +26,11 @@ def test_the_driver_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-@pytest.mark.parametrize("script", ["run", "export", "gallery", "doctor", "serve", "train", "evaluate"])
+@pytest.mark.parametrize(
+    "script", ["run", "export", "gallery", "report", "doctor", "serve", "train", "evaluate", "describe", "locate"]
+)
 def test_help_describes_every_flag(script):
-    room = "vpr" if script in ("train", "evaluate") else "search"
+    room = "vpr" if script in ("train", "evaluate", "describe", "locate") else "search"
     done = subprocess.run([sys.executable, f"{room}/{script}.py", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "--help" in done.stdout and not done.stderr
 

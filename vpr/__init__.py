@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
-def load(folder: str | Path) -> "PlaceModel":
-    """The exported model of a folder, in evaluation mode on the CPU: images (B, 3, H, W) in 0..1 -> (B, D), unit length.
+def load(source: str | Path) -> "PlaceModel":
+    """An exported model, in evaluation mode on the CPU: images (B, 3, H, W) in 0..1 -> (B, D), unit length.
 
-    Raises WeightsError where the folder is no export or its weights do not fit.
+    source: folder of an export, or an address such as "models:/NAME@champion" or "models:/NAME/3", which the search's package
+    fetches from MLflow. Raises WeightsError where the source is no export or its weights do not fit.
     """
-    from vpr.export import load_export  # torch is imported on use, so that settings and spaces stay quick to read
+    from vpr.addresses import load_any  # torch is imported on use, so that settings and spaces stay quick to read
 
-    return load_export(Path(folder))[0]
+    return load_any(source)[0]

@@ -1,8 +1,9 @@
-"""An export is a folder: model.safetensors, config.json (with preprocessing), metrics.json."""
+"""An export is a folder: the model in three formats, config.json (with preprocessing), metrics.json."""
 
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,32 +13,66 @@ from safetensors.torch import save
 from vpr.backbones import read_weights
 from vpr.checkpoint import best_file, read_checkpoint
 from vpr.config import TrialConfig
+from vpr.data import Retrieval, open_retrieval
 from vpr.epochs import epoch_files
 from vpr.errors import ConfigError, WeightsError
+from vpr.formats import ONNX, PT2, Forward, prove, read_onnx, read_pt2, write_formats
 from vpr.leaves import from_leaves, to_leaves
 from vpr.model import PlaceModel
 
 FORMAT = 1
+SAFETENSORS = "model.safetensors"
 
 
-def write_export(folder: Path, checkpoint: Path, metrics: dict[str, Any]) -> None:
-    """Turn a checkpoint file into an export; the folder appears whole or not at all, replacing an older one."""
+def write_export(
+    folder: Path,
+    checkpoint: Path,
+    metrics: dict[str, Any],
+    val: Path,
+    budget_gb: float | None = None,
+    on_bad_image: str = "error",
+) -> None:
+    """Turn a checkpoint file into an export; the folder appears whole or not at all, replacing an older one.
+
+    metrics: what is known of the model, for metrics.json; val: folder of the set on which each format is compared with the
+    checkpoint; the rest as for `vpr.data.open_retrieval`. Raises WeightsError where a format gives other descriptors or recall.
+    """
     model, config = load_model(checkpoint)
+    retrieval = open_retrieval(val, config.data, budget_gb, on_bad_image)
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        (partial / "model.safetensors").write_bytes(save(weights))  # its own writer has no OSError for a full disk
-        _write_json(
-            partial / "config.json", {"format": FORMAT, "leaves": to_leaves(config), "input": _input(model, config)}
-        )
-        _write_json(partial / "metrics.json", metrics)
+        (partial / SAFETENSORS).write_bytes(save(weights))  # its own writer has no OSError for a full disk
+        description = {"format": FORMAT, "leaves": to_leaves(config), "input": _input(model, config)}
+        _write_json(partial / "config.json", description)
+        write_formats(partial, model, config.data.image_size)
+        _write_json(partial / "metrics.json", {**metrics, "formats": check_export(partial, model, retrieval)})
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_export(folder: Path, trained: PlaceModel, val: Retrieval) -> dict[str, Any]:
+    """How the three formats of an export stand to the trained model on val; raises WeightsError where one differs."""
+    read: dict[str, Callable[[Path], Forward]] = {
+        SAFETENSORS: lambda file: load_export(file.parent)[0],
+        PT2: read_pt2,
+        ONNX: read_onnx,
+    }
+    formats = {}
+    for name, reader in read.items():
+        try:
+            formats[name] = reader(folder / name)
+        except WeightsError:
+            raise
+        except Exception as fault:  # each reader has its own errors
+            reason = " ".join(f"{type(fault).__name__}: {fault}".split())[:200]
+            raise WeightsError(f"{folder / name} cannot be read ({reason}); write the export again") from None
+    return prove(formats, trained, val)
 
 
 def load_export(folder: Path) -> tuple[PlaceModel, TrialConfig]:
@@ -49,7 +84,7 @@ def load_export(folder: Path) -> tuple[PlaceModel, TrialConfig]:
         config = from_leaves(description["leaves"])
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as fault:
         raise WeightsError(f"{folder} is no export ({fault}); search/export.py writes one") from None
-    return _fill(config, read_weights(folder / "model.safetensors"), folder)
+    return _fill(config, read_weights(folder / SAFETENSORS), folder)
 
 
 def load_model(path: Path) -> tuple[PlaceModel, TrialConfig]:

@@ -30,6 +30,7 @@ SETTINGS = [
     *("--set=model/weights=none", "--set=model/dim=32", "--set=data/image_size=32x56"),
     *("--set=data/places_per_batch=8", "--set=data/augment=light"),
 ]
+EXPORTED = {"model.safetensors", "model.onnx", "model.pt2", "config.json", "metrics.json", "README.md"}
 WATCH = """
 import os, sys
 def hook(event, arguments):
@@ -198,7 +199,12 @@ def test_export_of_the_trials_whose_weights_are_kept(finished, summary, tmp_path
     flags = ["first", "--to", str(tmp_path / "out"), "--storage", str(folder.parent)]
     done = run("export", *flags, "--trial", str(kept[-1]))
     assert done.returncode == 0, done.stderr
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {"model.safetensors", "config.json", "metrics.json"}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == EXPORTED
+    assert "README.md" in EXPORTED and {file.name for file in (folder / "export").iterdir()} == EXPORTED
+    card = (folder / "export/README.md").read_text()
+    assert f"[{summary['finalists'][0]['interval'][0]:.1f}, " in card and "sf_xs/test" in card
+    assert json.loads((folder / "export/metrics.json").read_text())["test"] == summary["test"]
+    assert not list(folder.glob("*.partial*"))
     assert vpr.load(tmp_path / "out")(torch.rand(1, 3, 32, 56)).shape == (1, 32)
     best = run("export", "first", "--to", str(tmp_path / "best"), "--storage", str(folder.parent))
     assert f"trial {summary['best']['trial']} again, seed {summary['best']['seed']}" in best.stdout

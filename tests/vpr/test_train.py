@@ -11,6 +11,7 @@ import vpr
 from vpr.batches import PlaceSampler
 from vpr.checkpoint import best_file, load_latest, save_checkpoint, save_epoch
 from vpr.config import LOSSES, OPTIMIZERS, SCHEDULERS, DataConfig, SchedulerConfig
+from vpr.datasets import find_sets
 from vpr.errors import DataError, TrainingError, WeightsError
 from vpr.evaluate import evaluate
 from vpr.export import load_model, write_export
@@ -103,16 +104,11 @@ def test_untrained_epochs_zero_yields_nothing(config, data):
     assert list(Trainer(from_leaves({"training/epochs": 0}, config), data, CPU)) == []
 
 
-def test_export_gives_back_the_trials_recall(config, data, tmp_path):
+def test_export_gives_back_the_trials_recall(config, data, city, tmp_path):
     trainer = Trainer(config, data, CPU)
     *_, last = trainer
     save_checkpoint(tmp_path / "last.pt", trainer.state_dict(), config)
-    write_export(tmp_path / "export", tmp_path / "last.pt", last.metrics())
-    assert {file.name for file in (tmp_path / "export").iterdir()} == {
-        "model.safetensors",
-        "config.json",
-        "metrics.json",
-    }
+    write_export(tmp_path / "export", tmp_path / "last.pt", last.metrics(), find_sets(city).val)
     assert evaluate(vpr.load(tmp_path / "export"), data.val, "auto", CPU) == last.recalls
     assert evaluate(load_model(tmp_path / "last.pt")[0], data.val, "auto", CPU) == last.recalls
 

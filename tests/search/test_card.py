@@ -1,0 +1,70 @@
+"""The card of an export says what its three files say, and its code runs."""
+
+import copy
+import re
+import subprocess
+import sys
+
+import mlflow
+import pytest
+from PIL import Image
+
+from search import card
+from search.registry import fetch
+from vpr.checkpoint import save_checkpoint
+from vpr.datasets import find_sets
+from vpr.errors import WeightsError
+from vpr.export import write_export
+from vpr.leaves import from_leaves
+from vpr.model import PlaceModel
+
+RECALLS = {f"recall_at_{n}": 40.0 + n for n in (1, 5, 10, 20)}
+VAL = {f"val/{name}": value for name, value in RECALLS.items()}
+RUN = {"seed": 1, "best": VAL, "test": {"sf_xs/test": RECALLS}}
+KNOWN = {"mean": 33.3, "interval": [30.0, 36.0]}
+SUMMARY = {
+    "name": "mine",
+    "space": "losses",
+    "data": {"root": "/data", "fingerprint": "abc", "overlap": []},
+    "versions": {"torch": "2"},
+    "trials": [{"id": 4}, {"id": 2}],
+    "finalists": [{"trial": 4, "seeds": [RUN], **KNOWN, "test": {"sf_xs/test": KNOWN}}],
+    "tie_group": [4, 2],
+    "test": {"sf_xs/test": RECALLS},
+    "best": {"trial": 4, "seed": 1, "export": None},
+}
+
+
+@pytest.fixture
+def staged(city, config, tmp_path):
+    own = from_leaves({"model/backbone": "timm:test_resnet"}, config)
+    model = PlaceModel(own.model, own.data.image_size)
+    save_checkpoint(tmp_path / "c.pt", {"model": model.state_dict()}, own)
+    write_export(tmp_path / "staged", tmp_path / "c.pt", VAL, find_sets(city).val)
+    return tmp_path / "staged"
+
+
+def test_the_card_says_what_is_known_and_its_code_runs(staged, tmp_path):
+    card.finish(staged, tmp_path / "export", SUMMARY, 4, 1)
+    text = (tmp_path / "export/README.md").read_text()
+    assert "| sf_xs/test | 41.0 | 45.0 | 50.0 | 60.0 | 33.3 [30.0, 36.0] |" in text and not staged.exists()
+    assert "fingerprint of train and val abc" in text and "cannot be told apart from trial 2" in text
+    Image.new("RGB", (50, 40), "red").save(tmp_path / "export/photo.jpg")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = "\n".join([*blocks, "assert descriptors.shape == (1, 32)"])
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "export", capture_output=True, text=True)
+    assert len(blocks) == 4 and done.returncode == 0, done.stderr
+
+
+def test_a_trial_that_is_no_finalist_has_no_test_recall(staged, tmp_path):
+    summary = copy.deepcopy(SUMMARY) | {"tie_group": [4]}
+    card.finish(staged, tmp_path / "export", summary, 2, None)
+    text = (tmp_path / "export/README.md").read_text()
+    assert "No test set was measured" in text and "not among those" in text and "33.3" not in text
+
+
+def test_a_model_that_the_registry_does_not_have(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_tracking_uri(None)
+    with pytest.raises(WeightsError, match=r"models:/none@champion cannot be fetched .*MLFLOW_TRACKING_URI"):
+        fetch("models:/none@champion", tmp_path)
