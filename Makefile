@@ -6,7 +6,7 @@ ARGS ?=
 FAULTS ?= 20
 SEED ?= 1
 
-.PHONY: search test check test-cluster soak simulate bench growth lint format lock clean
+.PHONY: search test check test-cluster test-browser soak simulate bench growth lint format lock clean
 
 search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
 	$(BIN)/python search/run.py --space losses $(ARGS)
@@ -21,6 +21,9 @@ test-cluster: .venv/.ready  ## A cluster of three hosts made of this machine, an
 	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -qy iproute2 openssh-server openssh-client rsync; }
 	touch .venv/.ready
 	$(BIN)/python -m pytest tests/cluster
+
+test-browser: .venv/.ready  ## The report in a real browser; skipped where there is no chromium.
+	$(BIN)/python -m pytest tests/browser -rs
 
 soak: .venv/.ready  ## A search under FAULTS faults by SEED, against the same search undisturbed; about 20 minutes, as root.
 	$(BIN)/python -m tests.soak --faults $(FAULTS) --seed $(SEED) $(ARGS)

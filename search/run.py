@@ -23,7 +23,7 @@ def main(settings: SearchSettings) -> int:
     # Heavy imports wait until here: --help needs none of them.
     from rich.console import Console
 
-    from search import checkpoints, cluster, doctor, finals, preview, resume, summary, tables
+    from search import checkpoints, cluster, doctor, finals, preview, report, resume, summary, tables
     from search.announce import describe
     from search.importance import importances
     from search.outcome import Outcome
@@ -72,10 +72,12 @@ def main(settings: SearchSettings) -> int:
                 outcome.importances = importances(plan.folder / "study.journal", plan.name, outcome.winner.number)
             outcome.wall_seconds = before + time.time() - started
             summary.write_summary(summary_file, outcome)
+            report.write_or_tell(plan.folder, console)
             tracker.finish(summary_file, outcome.figures(), outcome.status)
             tables.print_end(console, outcome, address)
             tables.print_tracking(console, tracker)
     except KeyboardInterrupt:
+        report.write_or_tell(plan.folder, console)
         console.print(f"interrupted; go on with: {plan.resume}", soft_wrap=True)
         return 130
     if history.is_interrupted:

@@ -26,7 +26,7 @@ def test_the_driver_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-@pytest.mark.parametrize("script", ["run", "export", "doctor", "serve", "train", "evaluate"])
+@pytest.mark.parametrize("script", ["run", "export", "doctor", "report", "serve", "train", "evaluate"])
 def test_help_describes_every_flag(script):
     room = "vpr" if script in ("train", "evaluate") else "search"
     done = subprocess.run([sys.executable, f"{room}/{script}.py", "--help"], cwd=ROOT, capture_output=True, text=True)
