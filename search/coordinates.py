@@ -12,7 +12,7 @@ from search.importance import by_best_value, reported_trials
 from search.recorded import Recorded, is_choice, short
 
 AXES = 7
-STRENGTHS = (0.15, 0.25, 0.4, 0.6, 0.8, 1.0)
+STRENGTHS = (0.08, 0.12, 0.2, 0.35, 0.7, 1.0)
 """Opacities of the lines of a parallel plot, by sixths of the range of recall@1."""
 
 
@@ -35,7 +35,7 @@ def parallel(found: Recorded) -> Chart | None:
         note.update(text=escape(_trimmed(note.text)), font={"size": 11})
     names = ["recall@1, %", *(escape(short(name)) for name in sorted(kept))]  # Optuna's order
     figure.update_layout(title=None, plot_bgcolor=None, height=460, showlegend=False, xaxis_ticktext=names)
-    figure.update_layout(margin={"l": 40, "r": 20, "t": 20, "b": 40})
+    figure.update_layout(margin={"l": 50, "r": 60, "t": 20, "b": 40})
     figure.update_shapes(line_color="rgba(128,128,128,0.5)")
     told = ", ".join(short(name) for name in kept)
     return Chart("parallel-chart", f"Parallel coordinates of {len(trials)} trials over {told} and recall@1.", figure)
