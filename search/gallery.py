@@ -69,11 +69,11 @@ def main(settings: GallerySettings) -> int:
     return 0
 
 
-def write(plan: "Plan", finals: "Finals", console: "Console", max_mb: float = MAX_MB) -> str | None:
+def write(plan: "Plan", finals: "Finals", console: "Console", max_mb: float = MAX_MB) -> None:
     """At the end of a search: gallery.html of the exported model and the runner-up, from the rankings that were kept.
 
-    Returns its section for a report (`search.gallery_page.as_html`); None where there is none, with the reason in one line. The
-    pictures are read here, and not on a worker: the plan has read all of them on this node already.
+    Where that cannot be done, the reason is told in one line. The pictures are read here, and not on a worker: the plan has read all of
+    them on this node already.
     """
     from search.finals import told
     from search.gallery_page import as_html, as_page
@@ -89,8 +89,6 @@ def write(plan: "Plan", finals: "Finals", console: "Console", max_mb: float = MA
         models = [_model(key, leaves) for key, leaves in runs.items()]
         section = as_html(models, sets, round(max_mb * 2**20))
         patiently(_write, plan.folder / "gallery.html", as_page(plan.name, section))
-        return section
-    return None
 
 
 def open_set(name: str, folder: Path, answers: "list[Answers]") -> "AnsweredSet":

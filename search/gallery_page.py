@@ -159,6 +159,12 @@ def _section(
     return shell
 
 
+def section_of(page: str) -> str:
+    """What `as_html` gave, out of what `as_page` made of it."""
+    end = "</section>"
+    return page[page.index('<section id="gallery"') : page.rindex(end) + len(end)]
+
+
 def _introduction(models: Sequence[Model], sets: Sequence[AnsweredSet], shown: int) -> str:
     names = [f"<b>{_escaped(model.title)}</b> ({_escaped(model.varied)})" for model in models]
     meaning = "By whether the nearest picture is right."

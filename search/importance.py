@@ -1,6 +1,7 @@
 """What mattered: how much each leaf decides whether a trial is among the best."""
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 MINIMUM_TRIALS = 20
 TOP_TRIALS = 5
@@ -31,9 +34,8 @@ def importances(journal: Path, study: str, best: int) -> list[Importance]:
     PED-ANOVA (Watanabe et al. 2023), which handles leaves that exist under some choices alone. A stopped trial counts with
     the best value it had: it is below the top either way.
     """
-    found = optuna.load_study(study_name=study, storage=JournalStorage(JournalFileBackend(str(journal))))
-    trials = [trial for trial in found.trials if trial.intermediate_values and trial.state != TrialState.FAIL]
-    loss = found.trials[best].params.get("loss/name")
+    trials = reported_trials(journal, study)
+    loss = next(trial for trial in trials if trial.number == best).params.get("loss/name")
     groups = {"all trials": trials}
     if loss is not None:
         groups[loss] = [trial for trial in trials if trial.params["loss/name"] == loss]
@@ -42,13 +44,25 @@ def importances(journal: Path, study: str, best: int) -> list[Importance]:
     ]
 
 
-def _shares(trials: list[FrozenTrial]) -> dict[str, float]:
+def reported_trials(journal: Path, study: str) -> list[FrozenTrial]:
+    """Those of a study that have a value and did not fail."""
+    found = optuna.load_study(study_name=study, storage=JournalStorage(JournalFileBackend(str(journal))))
+    return [trial for trial in found.trials if trial.intermediate_values and trial.state != TrialState.FAIL]
+
+
+def by_best_value(trials: Iterable[FrozenTrial]) -> optuna.Study:
+    """A study in which each of these trials is complete, with the best value it had."""
     study = optuna.create_study(direction="maximize")
     for trial in trials:
         value = max(trial.intermediate_values.values())
         study.add_trial(
             optuna.create_trial(params=trial.params, distributions=trial.distributions, value=value),
         )
+    return study
+
+
+def _shares(trials: list[FrozenTrial]) -> dict[str, float]:
+    study = by_best_value(trials)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of leaves that one trial alone has
         evaluator = PedAnovaImportanceEvaluator(target_quantile=min(max(0.1, TOP_TRIALS / len(trials)), 0.5))

@@ -39,7 +39,20 @@ def main(settings: SearchSettings) -> int:
     for line in data_lines(plan) if settings.quiet else describe(plan):
         screen.say(line)
 
-    from search import card, checkpoints, cluster, doctor, finals, gallery, preview, summary, tables
+    from search import (
+        card,
+        checkpoints,
+        cluster,
+        doctor,
+        finals,
+        gallery,
+        preview,
+        recorded,
+        report,
+        summary,
+        tables,
+        verdict,
+    )
     from search.importance import importances
     from search.outcome import Outcome
     from search.tracking import Tracker, default_address
@@ -81,10 +94,12 @@ def main(settings: SearchSettings) -> int:
             outcome.wall_seconds = before + time.time() - started
             summary.write_summary(summary_file, outcome)
             card.finish_search(summary_file)
-            tracker.finish(outcome.ending(plan.name))
+            report.write_or_tell(plan.folder, console)
+            tracker.finish(outcome.ending(verdict.answer(recorded.read(plan.folder))))
             tables.print_end(console, outcome, tracker, settings.quiet)
             tables.print_tracking(console, tracker)
     except KeyboardInterrupt:
+        report.write_or_tell(plan.folder, console)
         console.print(f"interrupted; go on with: {plan.resume}", soft_wrap=True)
         return 130
     if history.is_interrupted:

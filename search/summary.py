@@ -57,6 +57,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "saved_share": round(outcome.saved_share, 3),
         "seconds_to_first_step": outcome.seconds_to_first_step and round(outcome.seconds_to_first_step, 1),
         "slots": outcome.slots.count,
+        "slot": {"cpus": outcome.slots.cpus, "gpus": outcome.slots.gpus},
+        "epochs": plan.epochs,
         "sessions": len(outcome.history.events.sessions),
         "disk_bytes": outcome.disk_bytes,
         "early_stopping": {"rule": plan.early_stopping, "rungs": [vars(rung) for rung in outcome.rungs]},

@@ -14,6 +14,7 @@ from search.champion import ALIAS
 from search.importance import MINIMUM_TRIALS
 from search.outcome import RECALLS, Outcome
 from search.records import what_varied
+from search.report import REPORT
 from search.study import compare, print_study
 from search.tracking import Tracker
 
@@ -136,6 +137,8 @@ def print_next_steps(console: Console, outcome: Outcome, tracker: Tracker) -> No
         count = f"looked at {looks[name]['all']} times, {looks[name]['this_search']} of them now: {outcome.plan.ledger.name}"
         _line(console, "test", f"{name}  {figures}  ({count})")
     _line(console, "disk", f"{outcome.disk_bytes / 1e6:.0f} MB in {outcome.plan.folder}")
+    if (outcome.plan.folder / REPORT).exists():
+        _line(console, "report", str(outcome.plan.folder / REPORT))
     if outcome.history.is_interrupted:
         return
     export = outcome.finals.export

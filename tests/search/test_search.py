@@ -125,6 +125,15 @@ def test_what_is_printed(finished, summary):
     assert "\x1b[" not in printed
 
 
+def test_the_report_is_there_and_is_written_anew(finished):
+    printed, folder, _ = finished
+    report = folder / "report.html"
+    assert f"report    {report}" in printed and "best with probability" in report.read_text()
+    report.unlink()
+    again = run("report", folder.name, "--storage", str(folder.parent))
+    assert again.stdout.strip() == str(report) and report.exists(), again.stderr
+
+
 def test_the_export_is_the_best_seed_of_the_best_mean(finished, summary, city):
     means = [np.mean([run["best"]["val/recall_at_1"] for run in one["seeds"]]) for one in summary["finalists"]]
     assert (
