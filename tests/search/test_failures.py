@@ -5,7 +5,7 @@ import json
 import pytest
 from mlflow import MlflowClient
 
-from tests.search.test_search import SETTINGS, run
+from tests.search.commands import SETTINGS, run
 
 FAULTY = '''
 """In every process: the loss decides how a training ends."""

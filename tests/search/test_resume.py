@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.ledger import read_ledger
-from tests.search.test_search import ROOT, SETTINGS, run
+from tests.search.commands import ROOT, SETTINGS, run
 
 TRIALS = 9
 FLAGS = ["--trials", str(TRIALS), "--epochs", "2", "--seed", "3", "--max-concurrent", "1"]

@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import os
 import shlex
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import optuna
@@ -19,70 +16,12 @@ from optuna.storages.journal import JournalFileBackend
 
 import vpr
 from search.ledger import read_ledger
+from tests.search.commands import EXPORTED, ROOT, SETTINGS, run
 from vpr.data import open_retrieval
 from vpr.datasets import find_sets
 from vpr.evaluate import evaluate
 from vpr.export import load_export
 from vpr.results import best_key
-
-ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = [
-    *("--set=model/weights=none", "--set=model/dim=32", "--set=data/image_size=32x56"),
-    *("--set=data/places_per_batch=8", "--set=data/augment=light"),
-]
-EXPORTED = {"model.safetensors", "model.onnx", "model.pt2", "config.json", "metrics.json", "README.md"}
-WATCH = """
-import os, sys
-def hook(event, arguments):
-    if event in ("open", "os.listdir", "os.scandir") and arguments and isinstance(arguments[0], (str, bytes, os.PathLike)):
-        path = os.path.abspath(os.fsdecode(arguments[0]))
-        if path.startswith(os.environ["VPR_WATCHED"]):
-            with open(os.environ["VPR_WATCH_LOG"], "a") as log:
-                log.write(f"{os.getpid()} {path}\\n")
-sys.addaudithook(hook)
-"""
-"""Of every Python process of a search: which of them opens or lists what."""
-
-
-def run(script, *flags, environment=None):
-    return subprocess.run(
-        [sys.executable, f"search/{script}.py", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        env={**os.environ, **(environment or {})},
-    )
-
-
-@pytest.fixture(scope="module")
-def finished(city, tmp_path_factory):
-    """The printed end of a search of five trials with two finalists, its folder, and who touched a test set."""
-    storage = tmp_path_factory.mktemp("results")
-    watch = tmp_path_factory.mktemp("watch")
-    (watch / "sitecustomize.py").write_text(WATCH)
-    # `sf_xs/test` and `tokyo_xs/test` of another folder than the rest, so that one prefix names the test sets.
-    tests = watch / "tests"
-    shutil.copytree(city / "sf_xs/test", tests / "sf_xs/test")
-    shutil.copytree(city / "tokyo_xs/test", tests / "tokyo_xs/test")
-    log = watch / "log"
-    log.touch()
-    done = run(
-        "run",
-        *("--space", "losses", "--data", str(city), "--trials", "5", "--epochs", "2", "--name", "first"),
-        *("--test", f"sf_xs/test={tests / 'sf_xs/test'}", "--test", f"tokyo_xs/test={tests / 'tokyo_xs/test'}"),
-        *("--confirm", "2", "--confirm-seeds", "2", "--storage", str(storage)),
-        *SETTINGS,
-        environment={"PYTHONPATH": str(watch), "VPR_WATCHED": str(tests), "VPR_WATCH_LOG": str(log)},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    touched = [line.split(" ", 1) for line in log.read_text().splitlines()]
-    return done.stdout, storage / "first", {(int(pid), path) for pid, path in touched}
-
-
-@pytest.fixture(scope="module")
-def summary(finished):
-    return json.loads((finished[1] / "summary.json").read_text())
 
 
 def test_the_summary_is_what_the_design_says(summary):

@@ -11,7 +11,7 @@ from search.conditions import draw, tree_of
 from search.importance import MINIMUM_TRIALS, importances
 from search.space import load_space
 from spaces.paper import FIXED, TABLES
-from tests.search.test_search import SETTINGS, run
+from tests.search.commands import SETTINGS, run
 from vpr.leaves import from_leaves
 
 
