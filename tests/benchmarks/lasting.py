@@ -44,6 +44,7 @@ def lasting_row(data: TrainingData, folder: Path) -> Row:
             saved.append(_seconds(lambda: save_epoch(Path(place) / "trial", trainer.state_dict(), own)))
             written.append(_seconds(partial(append_line, Path(place) / "history.jsonl", str(metrics))))
             record.epochs.append(metrics)
+            record.usage.append({})
             record.times.append(time.time())
             tracker.epochs(record)
             tracked.append(_seconds(lambda: _delivered(tracker)))
