@@ -57,7 +57,7 @@ def run_trial(
         if state:
             trainer.load_state_dict(state)
             assert trainer.metrics
-            _report(trainer.metrics, None)  # the driver may have been killed before it heard of it
+            _report({**trainer.metrics, **usage()}, None)  # the driver may have been killed before it heard of it
         usage()  # from here on
         for result in trainer:
             patiently(save_epoch, folder, trainer.state_dict(), config)
