@@ -1,7 +1,5 @@
 """The gallery as a person meets it: by mouse, by keyboard, in light and dark, on a phone."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -10,10 +8,7 @@ from search.gallery_page import AnsweredSet, Model, as_html, as_page
 from vpr.datasets import read_retrieval_set
 from vpr.recall import first_hits
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
 MODELS = [Model("trial 3, seed 1", "ntxent · lr 0.02"), Model("trial 1, seed 1", "circle · lr 0.0025")]
 
 
@@ -34,14 +29,6 @@ def file(city, tmp_path_factory):
     file = tmp_path_factory.mktemp("page") / "gallery.html"
     file.write_text(as_page("a search", as_html(MODELS, sets, 2**20)), encoding="utf-8")
     return file
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[(1100, "light"), (1100, "dark"), (390, "light")], ids=["light", "dark", "phone"])

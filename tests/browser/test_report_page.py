@@ -1,16 +1,11 @@
 """The report as a person meets it: in a real browser, by day and night, on a phone, by keyboard."""
 
-import shutil
-
 import pytest
 
 from search.report import write
 from tests.search.recorded_search import write_search
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('.main-svg'))"
 FIRST_CHART_SECONDS = 2.0
 
@@ -18,14 +13,6 @@ FIRST_CHART_SECONDS = 2.0
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     return write(write_search(tmp_path_factory.mktemp("browser") / "many", 200))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
