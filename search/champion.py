@@ -6,9 +6,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import mlflow
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus
+from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
 ALIAS = "champion"
@@ -28,18 +29,31 @@ def register(
     champion = _champion(client, name)
     if champion and tags.items() <= champion.items():
         return
-    model = client.create_logged_model(experiment, name=name, source_run_id=run, tags=dict(tags))
-    with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch:
-        folder = Path(scratch) / "model"
-        save(folder, export)
-        client.log_model_artifacts(model.model_id, str(folder))
-    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    model = _logged(client, experiment, run, name, export, tags)
     if champion is None:
         client.create_registered_model(name, description="The best model of each session of this search")
+    # MLflow's SQL registry looks for a models:/ source by the process's own address, whichever the client has.
+    mlflow.set_tracking_uri(client.tracking_uri)
     version = client.create_model_version(
         name, f"models:/{model.model_id}", run, tags=dict(tags), description=note, model_id=model.model_id
     )
     client.set_registered_model_alias(name, ALIAS, version.version)
+
+
+def _logged(
+    client: MlflowClient, experiment: str, run: str, name: str, export: Path, tags: Mapping[str, str]
+) -> LoggedModel:
+    """The export as a logged model; one that an earlier attempt began is completed."""
+    wanted = " and ".join(f"tags.{tag} = '{value}'" for tag, value in tags.items())
+    found = client.search_logged_models([experiment], filter_string=wanted, max_results=1)
+    model = found[0] if found else client.create_logged_model(experiment, name, run, tags=dict(tags))
+    if model.status != LoggedModelStatus.READY:
+        with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch:
+            folder = Path(scratch) / "model"
+            save(folder, export)
+            client.log_model_artifacts(model.model_id, str(folder))
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    return model
 
 
 def save(folder: Path, export: Path) -> None:

@@ -118,7 +118,7 @@ class Outcome:
         leaves = {leaf: 0.0 for record in self.trials for leaf in record.leaves}
         shares = self.importances[0].shares if self.importances else {}
         export = self.finals.export
-        files = {folder / name: None for name in ("report.html", "gallery.html", "summary.json", "search.json")}
+        files = {folder / name: None for name in ("report.html", "figures.json", "gallery.html", "summary.json", "search.json")}
         return Ending(
             status=self.status,
             note=answer,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from search.records import TrialRecord
 
 REPORT = "report.html"
+FIGURES = "figures.json"
+"""The report's charts by name, each as plotly.graph_objects.Figure takes it."""
 SHOWN_TRIALS = 20
 """Rows of the table of trials that are open at first."""
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -57,21 +59,28 @@ def write_or_tell(folder: Path, console: "Console") -> None:
 
 
 def write(folder: Path) -> Path:
-    """Write report.html of a search's folder, with its gallery where there is one; returns the file. Raises ConfigError where there is no summary."""
+    """Write report.html of a search's folder, with its gallery where there is one, and figures.json; returns the page. Raises ConfigError where there is no summary."""
     from search.gallery_page import section_of
     from search.recorded import read
 
+    found = read(folder)
+    facts = _charts(found)
+    charts = json.dumps({chart.name: chart.as_json() for chart in _all(facts)}, separators=(",", ":"), allow_nan=False)
+    _replace(folder / FIGURES, charts)
     gallery = folder / "gallery.html"
-    content = page(read(folder), section_of(gallery.read_text(encoding="utf-8")) if gallery.exists() else "")
-    file = folder / REPORT
+    section = section_of(gallery.read_text(encoding="utf-8")) if gallery.exists() else ""
+    return _replace(folder / REPORT, _page(found, facts, charts, section))
+
+
+def _replace(file: Path, content: str) -> Path:
     partial = file.with_suffix(f".partial-{os.getpid()}")
     partial.write_text(content, encoding="utf-8")
     os.replace(partial, file)
     return file
 
 
-def page(found: "Recorded", gallery: str = "") -> str:
-    """The whole page; everything that comes from the search is escaped, `gallery` alone is taken as it is."""
+def _page(found: "Recorded", facts: dict[str, Any], charts: str, gallery: str) -> str:
+    """The whole page; everything that comes from the search is escaped, `charts` (JSON) and `gallery` alone are taken as they are."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -90,17 +99,13 @@ def page(found: "Recorded", gallery: str = "") -> str:
     templates.globals.update(
         what_varied=what_varied, interval=interval, counted=counted, duration=duration, configuration=configuration
     )
-    facts: dict[str, Any] = {
-        **_charts(found),
-        "trials": found.trials,
-        "shown": SHOWN_TRIALS,
-        "found": found,
-        "s": found.summary,
-    }
-    charts = {chart.name: chart.as_json() for chart in _all(facts)}
     return templates.get_template("report.html").render(
         **facts,
         **_times(found),
+        trials=found.trials,
+        shown=SHOWN_TRIALS,
+        found=found,
+        s=found.summary,
         answer=answer(found),
         warnings=warnings(found),
         key=figures.key_of(found),
@@ -109,7 +114,7 @@ def page(found: "Recorded", gallery: str = "") -> str:
         script=Markup((ASSETS / "report.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
         # In a script element `<` alone could end it.
-        figures=Markup(json.dumps(charts, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
+        figures=Markup(charts.replace("<", "\\u003c")),
     )
 
 

@@ -6,11 +6,12 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
+from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 from rich.console import Console
 
 from search.recorded import read
-from search.report import write, write_or_tell
+from search.report import FIGURES, write, write_or_tell
 from search.verdict import answer, configuration, warnings
 from tests.search.recorded_search import write_search
 from vpr.errors import ConfigError
@@ -63,6 +64,14 @@ def test_the_page_has_every_section_in_order_and_loads_nothing(many):
     assert page.loaded == [] and page.scripts == 3
     own = text.replace(get_plotlyjs(), "")
     assert not re.search(r"url\(|@import|https?://", own)
+
+
+def test_the_charts_can_be_drawn_by_others(many):
+    page = Page(write(many).read_text())
+    charts = json.loads((many / FIGURES).read_text())
+    assert {"curves-chart", "finalists-chart", "parallel-chart", "pairs-chart"} <= set(charts) <= set(page.ids)
+    for chart in charts.values():
+        assert go.Figure(chart).data
 
 
 def test_two_hundred_trials_stay_small(many):

@@ -6,6 +6,8 @@ import shlex
 import subprocess
 import sys
 
+import mlflow
+import mlflow.onnx
 import numpy as np
 import optuna
 import pytest
@@ -195,6 +197,23 @@ def test_optuna_and_mlflow_know_the_same_trials(finished, summary):
             and record.data.tags["stop_reason"] == entry["stop_reason"]
         )
         assert record.data.tags["mlflow.parentRunId"] == runs["search"].info.run_id
+
+
+def test_the_winner_is_the_champion_of_its_registered_model(finished, summary, monkeypatch):
+    printed, folder, _ = finished
+    address = f"sqlite:///{folder.parent}/mlflow.db"
+    assert "champion  models:/first@champion" in printed and "failed attempts" not in printed
+    champion = MlflowClient(address).get_model_version_by_alias("first", "champion")
+    best = summary["best"]
+    assert (champion.version, champion.tags["trial"]) == ("1", str(best["trial"]))
+    assert champion.tags["seed"] == str(best["seed"]) and "recall@1" in champion.description
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    mlflow.set_tracking_uri(None)
+    images = torch.rand(2, 3, 32, 56)
+    assert torch.equal(vpr.load("models:/first@champion")(images), vpr.load(folder / "export")(images))
+    model = mlflow.onnx.load_model("models:/first@champion")
+    signature = mlflow.models.get_model_info("models:/first@champion").signature
+    assert [spec.shape for spec in signature.inputs] == [(-1, 3, 32, 56)] and model.graph.input[0].name == "images"
 
 
 def test_a_search_without_any_success_ends_with_1(city, tmp_path):
