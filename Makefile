@@ -6,13 +6,19 @@ ARGS ?=
 FAULTS ?= 20
 SEED ?= 1
 
-.PHONY: search test check fresh test-cluster test-browser test-docs soak simulate bench growth lint format lock clean
+.PHONY: search test test-searches test-parts check fresh test-cluster test-browser test-docs soak simulate bench growth lint format lock clean
 
 search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
 	$(BIN)/python search/run.py --space losses $(ARGS)
 
 test: lint  ## Format check, lint, types, import rule, tests.
-	$(BIN)/python -m pytest
+	$(MAKE) --no-print-directory -j2 -Oline test-searches test-parts
+
+test-searches: .venv/.ready  ## The tests that run whole searches, one at a time, since each starts Ray.
+	$(BIN)/python -m pytest -m search
+
+test-parts: .venv/.ready  ## All other tests.
+	$(BIN)/python -m pytest -m "not search"
 
 check: test
 
@@ -28,7 +34,9 @@ test-cluster: .venv/.ready  ## A cluster of three hosts made of this machine, an
 test-docs: .venv/.ready  ## Every command of the pages in docs/, typed; about 5 minutes.
 	$(BIN)/python -m pytest tests/pages
 
-test-browser: .venv/.ready  ## The pages in a real browser (chromium, if there is one), with axe-core's rules of accessibility.
+test-browser: .venv/.ready  ## The pages in a real browser, with axe-core's rules of accessibility; about 3 minutes. Installs Debian's chromium as root.
+	command -v chromium > /dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -q && apt-get install -qy chromium; }
+	touch .venv/.ready
 	$(BIN)/python -m pytest tests/browser
 
 soak: .venv/.ready  ## A search under FAULTS faults by SEED, against the same search undisturbed; about 20 minutes, as root.

@@ -18,7 +18,8 @@ def finish_search(summary_file: Path) -> None:
     summary = json.loads(summary_file.read_text())
     best = summary["best"] or {}
     if best.get("export"):
-        finish(summary_file.with_name(STAGED), Path(best["export"]), summary, best["trial"], best["seed"])
+        staged, folder = summary_file.with_name(STAGED), Path(best["export"])
+        patiently(finish, staged, folder, summary, best["trial"], best["seed"])
         for left in summary_file.parent.glob("export.partial*"):  # of a worker that was killed
             shutil.rmtree(left, ignore_errors=True)
 
@@ -31,16 +32,11 @@ def finish(staged: Path, folder: Path, summary: Mapping[str, Any], trial: int, s
     description = json.loads((staged / "config.json").read_text())
     metrics = json.loads((staged / "metrics.json").read_text())
     metrics["test"] = known_tests(summary, trial, seed)
-    text = card(summary, description, metrics, trial, seed)
-
-    def write() -> None:
-        (staged / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-        (staged / "README.md").write_text(text)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(staged, folder)
-
-    patiently(write)
+    (staged / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    (staged / "README.md").write_text(card(summary, description, metrics, trial, seed))
+    if folder.exists():  # of an earlier session; it goes when the new one is there
+        os.replace(folder, folder.with_name(f"{folder.name}.partial-old-{os.getpid()}"))
+    os.replace(staged, folder)
 
 
 def known_tests(summary: Mapping[str, Any], trial: int, seed: int | None) -> dict[str, dict[str, float]]:

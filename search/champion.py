@@ -26,17 +26,20 @@ def register(
 
     tags: `search_id`, `trial` and `seed`, which say what was trained; run: of the search.
     """
-    champion = _champion(client, name)
-    if champion and tags.items() <= champion.items():
-        return
-    model = _logged(client, experiment, run, name, export, tags)
-    if champion is None:
+    try:
         client.create_registered_model(name, description="The best model of each session of this search")
-    # MLflow's SQL registry looks for a models:/ source by the process's own address, whichever the client has.
-    mlflow.set_tracking_uri(client.tracking_uri)
-    version = client.create_model_version(
-        name, f"models:/{model.model_id}", run, tags=dict(tags), description=note, model_id=model.model_id
-    )
+    except MlflowException as fault:
+        if fault.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    versions = client.search_model_versions(f"name = '{name}'")
+    version = next((one for one in versions if tags.items() <= one.tags.items()), None)
+    if version is None:
+        model = _logged(client, experiment, run, name, export, tags)
+        # MLflow's SQL registry looks for a models:/ source by the process's own address, whichever the client has.
+        mlflow.set_tracking_uri(client.tracking_uri)
+        version = client.create_model_version(
+            name, f"models:/{model.model_id}", run, tags=dict(tags), description=note, model_id=model.model_id
+        )
     client.set_registered_model_alias(name, ALIAS, version.version)
 
 
@@ -46,7 +49,8 @@ def _logged(
     """The export as a logged model; one that an earlier attempt began is completed."""
     wanted = " and ".join(f"tags.{tag} = '{value}'" for tag, value in tags.items())
     found = client.search_logged_models([experiment], filter_string=wanted, max_results=1)
-    model = found[0] if found else client.create_logged_model(experiment, name, run, tags=dict(tags))
+    # A logged model's name may hold no dot, other than a registered one's.
+    model = found[0] if found else client.create_logged_model(experiment, name.replace(".", "-"), run, dict(tags))
     if model.status != LoggedModelStatus.READY:
         with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch:
             folder = Path(scratch) / "model"
@@ -85,19 +89,3 @@ def _example(channels: int, height: int, width: int) -> np.ndarray:
     """(1, 3, H, W): a slope of grey, in few digits, since MLflow keeps it as text."""
     slope = np.linspace(0, 1, height, dtype=np.float32).round(2)
     return np.broadcast_to(slope[None, None, :, None], (1, channels, height, width)).copy()
-
-
-def _champion(client: MlflowClient, name: str) -> dict[str, str] | None:
-    """Tags of the version that has the alias, {} where none has; None where there is no such model."""
-    try:
-        client.get_registered_model(name)
-    except MlflowException as fault:
-        if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-    try:
-        return dict(client.get_model_version_by_alias(name, ALIAS).tags)
-    except MlflowException as fault:
-        if fault.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        return {}

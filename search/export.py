@@ -2,13 +2,14 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from search.card import finish
+from search.settings import default_storage
 from vpr import cli
 from vpr.errors import ConfigError, DataError
 
@@ -23,8 +24,8 @@ class ExportSettings:
     """Folder to write; vpr.load(DIR) reads it."""
     trial: int | None = None
     """Another trial than the best."""
-    storage: Path = Path("results")
-    """Folder that holds the search."""
+    storage: Path = field(default_factory=default_storage)
+    """Folder that holds the search; $VPR_STORAGE if not given, else results."""
     val: Path | None = None
     """Folder of the val set, on which each format is compared with the trained model; the search's own if not given."""
 

@@ -58,9 +58,10 @@ def learning_curves(found: Recorded) -> Chart | None:
     figure.update_layout(height=460, **_titles("epoch", "val recall@1, %"), hovermode="closest")
     figure.update_xaxes(tickformat="d", dtick=1 if found.epochs <= 12 else None)
     figure.update_layout(legend={"itemsizing": "constant"})
-    best = found.trials[0]
     stopped = sum(record.state == "pruned" for record in found.trials)
-    label = f"Learning curves of {len(found.trials)} trials, {stopped} of them stopped early. The best, trial {best.number}, reaches {recall(best):.1f} %."
+    label = f"Learning curves of {len(found.trials)} trials, {stopped} of them stopped early."
+    if best := next((record for record in found.trials if record.epochs and record.state != "failed"), None):
+        label += f" The best, trial {best.number}, reaches {recall(best):.1f} %."
     return Chart("curves-chart", label, figure)
 
 
@@ -94,12 +95,13 @@ def slices(found: Recorded) -> tuple[list[Chart], list[str]]:
 
 
 def heat_map(found: Recorded) -> tuple[Chart, list[list[str]]] | None:
-    """The best val recall@1 of each optimizer with each loss, and its table with headings; None unless both varied."""
-    if not {"optimizer/name", "loss/name"} <= set(found.varied):
-        return None
+    """The best val recall@1 of each optimizer with each loss, and its table with headings; None unless there are two of both."""
     best: dict[tuple[str, str], float] = {}
-    for record in reversed([record for record in found.trials if record.epochs]):
-        best[str(record.leaves["optimizer/name"]), str(record.leaves["loss/name"])] = recall(record)
+    for record in reversed(found.trials):
+        if record.epochs and record.state != "failed" and {"optimizer/name", "loss/name"} <= set(record.leaves):
+            best[str(record.leaves["optimizer/name"]), str(record.leaves["loss/name"])] = recall(record)
+    if any(len(set(names)) < 2 for names in zip(*best, strict=True)) or not best:
+        return None
     ranked = sorted(best, key=lambda pair: -best[pair])
     optimizers, losses = (
         list(dict.fromkeys(pair[0] for pair in ranked)),

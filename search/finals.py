@@ -81,7 +81,7 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     exporting = _on_worker(slots)(_export).remote(plan.folder / STAGED, *_model(finals.best.best_run), *given)
     models = [run for finalist in finals.finalists for run in finalist.runs]
     if plan.space.fixed_trials:  # its table is the answer, so that all of it is measured
-        models += [record for record in history.ranked() if record.state == "completed"]
+        models += [record for record in history.ranked() if record.state == "completed" and record.checkpoint]
     tests = plan.folders.tests
     _measure_all(slots, plan, finals, models, tests, history, console)
     with told(console, "the best model could not be exported"):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # --help needs none of them
     from search.plan import Plan
     from search.records import TrialKey
 
+GALLERY = "gallery.html"
 MAX_MB = 1.0
 VAL = "val"
 
@@ -62,7 +63,7 @@ def main(settings: GallerySettings) -> int:
     sets = _sets(settings, folder, searched, runs, console)
     models = [_model(key, run["params"]) for key, run in runs.items()]
     section = as_html(models, sets, round(settings.max_mb * 2**20))
-    file = settings.to or folder / "gallery.html"
+    file = settings.to or folder / GALLERY
     file.parent.mkdir(parents=True, exist_ok=True)
     _write(file, as_page(settings.name, section))
     console.print(f"gallery   {file} ({file.stat().st_size / 2**20:.2f} MiB)", soft_wrap=True)
@@ -88,7 +89,12 @@ def write(plan: "Plan", finals: "Finals", console: "Console", max_mb: float = MA
         sets = [open_set(name, folders[name], found) for name, found in kept.items()]
         models = [_model(key, leaves) for key, leaves in runs.items()]
         section = as_html(models, sets, round(max_mb * 2**20))
-        patiently(_write, plan.folder / "gallery.html", as_page(plan.name, section))
+        patiently(_write, plan.folder / GALLERY, as_page(plan.name, section))
+
+
+def remove(folder: Path) -> None:
+    """The gallery of a search, which is of other finalists now."""
+    (folder / GALLERY).unlink(missing_ok=True)
 
 
 def open_set(name: str, folder: Path, answers: "list[Answers]") -> "AnsweredSet":

@@ -35,10 +35,11 @@ def importances(journal: Path, study: str, best: int) -> list[Importance]:
     the best value it had: it is below the top either way.
     """
     trials = reported_trials(journal, study)
-    loss = next(trial for trial in trials if trial.number == best).params.get("loss/name")
+    losses = {trial.number: trial.params.get("loss/name") for trial in trials}
+    loss = losses.get(best)
     groups = {"all trials": trials}
     if loss is not None:
-        groups[loss] = [trial for trial in trials if trial.params["loss/name"] == loss]
+        groups[loss] = [trial for trial in trials if losses[trial.number] == loss]
     return [
         Importance(name, len(group), _shares(group)) for name, group in groups.items() if len(group) >= MINIMUM_TRIALS
     ]

@@ -115,16 +115,21 @@ class Outcome:
         """What MLflow keeps of the search; answer: a sentence or more in Markdown."""
         folder, winner = self.plan.folder, self.winner
         run = self.finals.best.best_run if self.finals.best else winner
-        leaves = {leaf: 0.0 for record in self.trials for leaf in record.leaves}
+        # A conditional one would leave MLflow's parallel coordinates with no trial that has all of them.
+        leaves = self.trials[0].leaves if self.trials else {}
+        shared = [leaf for leaf in leaves if all(leaf in record.leaves for record in self.trials)]
         shares = self.importances[0].shares if self.importances else {}
         export = self.finals.export
-        files = {folder / name: None for name in ("report.html", "figures.json", "gallery.html", "summary.json", "search.json")}
+        files = {
+            folder / name: None
+            for name in ("report.html", "figures.json", "gallery.html", "summary.json", "search.json")
+        }
         return Ending(
             status=self.status,
             note=answer,
             metrics=self.figures(),
-            artifacts={**files, folder / "export" / "config.json": "config"},
-            leaves=sorted(leaves, key=lambda leaf: shares.get(leaf, 0.0), reverse=True),
+            artifacts={**files, **({export / "config.json": "config"} if export else {})},
+            leaves=sorted(shared, key=lambda leaf: shares.get(leaf, 0.0), reverse=True),
             export=export,
             winner={"trial": str(run.number), "seed": str(run.seed)} if run and export else {},
         )

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from search.ledger import LEDGER, read_ledger
-from search.settings import SearchSettings, find_folders
+from search.settings import SearchSettings, find_folders, timely_name
 from search.space import Space, load_space, probe
 from vpr.batches import PlaceSampler
 from vpr.config import TORCHVISION_BACKBONES, TrialConfig, Value
@@ -117,7 +116,7 @@ def make_plan(
         raise ConfigError(
             f"the space {space.name} varies nothing that --set does not hold; try it once with --trials 1"
         )
-    name = settings.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = settings.name or timely_name(space.name)
     tell(f"search    {name}: {trials} trials of at most {base.training.epochs} epochs, space {space.name}")
     folders = find_folders(settings, root_here(source) if source else None)
     read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent

@@ -54,7 +54,8 @@ class Recorded:
         groups: dict[str, list[TrialRecord]] = {}
         for record in self.trials:
             if record.epochs:
-                groups.setdefault(str(record.leaves.get(self.grouping or "", "all trials")), []).append(record)
+                name = "all trials" if self.grouping is None else str(record.leaves.get(self.grouping, "as it was set"))
+                groups.setdefault(name, []).append(record)
         return groups
 
     @property

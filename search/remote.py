@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.settings import SearchSettings
+from search.settings import SearchSettings, timely_name
 from vpr.errors import ConfigError, VPRError
 
 PROJECT = "vpr-search"
@@ -114,7 +114,7 @@ def _submitted(client: Any, settings: SearchSettings) -> tuple[str, str]:
 
     typed = settings.space or "losses"
     space = Path(typed)
-    name = settings.name or f"{space.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = settings.name or timely_name(typed)
     quoted = [shlex.quote(flag) for flag in _command()]
     if settings.name is None:
         quoted += ["--name", name]

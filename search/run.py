@@ -84,6 +84,7 @@ def main(settings: SearchSettings) -> int:
             outcome = Outcome(plan, slots, command, history, before + time.time() - started, ray_seconds, first_step)
             summary_file = plan.folder / "summary.json"
             summary.write_summary(summary_file, outcome)  # before the finals: what they meet must not cost the search
+            gallery.remove(plan.folder)  # of the finalists that an earlier session had
             if not history.is_interrupted:
                 with screen.waiting("the finalists are measured on val and the test sets"):
                     outcome.finals = finals.run(slots, plan, history, console)
@@ -93,7 +94,8 @@ def main(settings: SearchSettings) -> int:
                 outcome.importances = importances(plan.folder / "study.journal", plan.name, outcome.winner.number)
             outcome.wall_seconds = before + time.time() - started
             summary.write_summary(summary_file, outcome)
-            card.finish_search(summary_file)
+            with finals.told(console, "the export could not be completed"):
+                card.finish_search(summary_file)
             report.write_or_tell(plan.folder, console)
             tracker.finish(outcome.ending(verdict.answer(recorded.read(plan.folder))))
             tables.print_end(console, outcome, tracker, settings.quiet)

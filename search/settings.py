@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -79,6 +80,12 @@ class SearchSettings:
     """What to do with images that cannot be read: list them and end, or leave them out."""
     cache_budget: float | None = None
     """GB of this machine's disk for decoded images, above which they are packed as files; most of what is free."""
+
+
+def timely_name(space: str) -> str:
+    """For a search that was given none: its space, a name or a file, and the time, in what --name allows."""
+    words = re.sub(r"[^\w-]+", "-", Path(space).stem).strip("-") or "search"
+    return f"{words}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def check(settings: SearchSettings) -> None:

@@ -156,13 +156,14 @@ def print_next_steps(console: Console, outcome: Outcome, tracker: Tracker) -> No
         _line(console, "look", mlflow)
     server = tracker.address if is_served else "http://127.0.0.1:5000"
     _line(console, "compare", comparison.address(server, tracker.experiment, tracker.search_id))
-    _line(console, "champion", f"models:/{tracker.name}@{ALIAS}")
+    if tracker.has_champion:
+        _line(console, "champion", f"models:/{tracker.name}@{ALIAS}")
     _line(console, "measure", shlex.join([*evaluate, "--split", "/".join(measured.parts[-2:])]))
 
 
 def print_tracking(console: Console, tracker: Tracker) -> None:
     """What MLflow missed, if it missed anything."""
-    if tracker.failures:
+    if tracker.failures or tracker.waiting:
         left = (
             f"{len(tracker.waiting)} calls wait for the next run of the command"
             if tracker.waiting

@@ -52,7 +52,7 @@ class Ending:
     artifacts: Mapping[Path, str | None]
     """Folder below the run's artifacts by file; what is not there is left out."""
     leaves: list[str]
-    """That varied, the most important first."""
+    """That varied in all trials, the most important first."""
     export: Path | None = None
     """Of the winner, which becomes the champion of the search's registered model."""
     winner: Mapping[str, str] = field(default_factory=dict)
@@ -77,6 +77,7 @@ class Tracker:
         self.waiting: deque[Call] = deque()
         self.changed = threading.Condition()
         self.failures, self.last_failure = 0, ""
+        self.has_champion = False
         self.runs: dict[TrialKey, str] = {}
         self.status: dict[TrialKey, str] = {}
         """What MLflow says of each run."""
@@ -175,19 +176,26 @@ class Tracker:
         self._later(lambda: self.client.log_batch(self.parent, metrics=batch))
         self._later(lambda: self.client.set_tag(self.parent, MLFLOW_RUN_NOTE, ending.note))
         self._later(lambda: self._show(ending.leaves))
+        self._later(lambda: self.client.set_terminated(self.parent, ending.status))
+        # Files last: a store of files that cannot be written keeps nothing else waiting.
         for file, folder in ending.artifacts.items():
             if file.exists():
                 self._later(partial(self.client.log_artifact, self.parent, str(file), folder))
-        self._later(lambda: self.client.set_terminated(self.parent, ending.status))
         if export := ending.export:
             given = self.client, self.experiment, self.parent, self.name
             tags = {"search_id": self.search_id, **ending.winner}
-            self._later(lambda: register(*given, export, tags, ending.note))
+
+            def crown() -> None:
+                register(*given, export, tags, ending.note)
+                self.has_champion = True
+
+            self._later(crown)
         with self.changed:
             while self.waiting:
-                left = len(self.waiting)
+                before = len(self.waiting), self.failures
                 self.changed.wait(LAST_SECONDS)
-                if len(self.waiting) >= left:
+                # A large model may take longer than that to arrive.
+                if len(self.waiting) >= before[0] and self.failures > before[1]:
                     return
 
     def _later(self, call: Call) -> None:
@@ -217,10 +225,10 @@ class Tracker:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found:
             return found.experiment_id
+        # A server has a place of its own for artifacts, which all who use it can reach.
+        place = None if self.address.startswith("http") else (artifacts / ARTIFACTS).resolve().as_uri()
         try:
-            return self.client.create_experiment(
-                EXPERIMENT, artifact_location=(artifacts / ARTIFACTS).resolve().as_uri()
-            )
+            return self.client.create_experiment(EXPERIMENT, artifact_location=place)
         except MlflowException:  # another search was first
             found = self.client.get_experiment_by_name(EXPERIMENT)
             if found is None:

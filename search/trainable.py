@@ -57,11 +57,11 @@ def run_trial(
         if state:
             trainer.load_state_dict(state)
             assert trainer.metrics
-            _report({**trainer.metrics, **usage()}, None)  # the driver may have been killed before it heard of it
-        usage()  # from here on
+            _report({**trainer.metrics, **usage(device)}, None)  # the driver may have been killed before it heard of it
+        usage(device)  # from here on
         for result in trainer:
             patiently(save_epoch, folder, trainer.state_dict(), config)
-            _report({**result.metrics(), **usage()}, trainer.first_step_at)
+            _report({**result.metrics(), **usage(device)}, trainer.first_step_at)
 
 
 def _report(metrics: dict[str, float], first_step_at: float | None) -> None:

@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -71,7 +71,8 @@ def _shown(history: History, plan: Plan, slots: Slots, screen: Screen) -> Iterat
     def picture() -> RenderableType:
         return draw(now(), meters.reading, screen.note, *screen.console.size)
 
-    with meters.measuring(), screen.showing(picture, lambda: describe(now())):
+    # Nobody sees them elsewhere, and a bucket's files are slow to count.
+    with meters.measuring() if screen.is_live else nullcontext(), screen.showing(picture, lambda: describe(now())):
         yield
 
 

@@ -49,8 +49,11 @@ def warnings(found: Recorded) -> list[str]:
 
 def configuration(leaves: Mapping[str, Value]) -> str:
     """`ntxent with sgd, lr 0.02`: the loss or the first other choice, then the other choices and the learning rate."""
-    choices = [str(leaves[name]) for name in sorted(leaves, key=lambda name: name != "loss/name") if is_choice(name)]
-    details = [choice for choice in choices[1:] if choice != "none"]
+    names = [name for name in sorted(leaves, key=lambda name: name != "loss/name") if is_choice(name)]
+    choices = [str(leaves[name]) for name in names if leaves[name] != "none"]
+    if names and not choices:
+        choices = [f"no {short(names[0])}"]
+    details = choices[1:]
     if "optimizer/lr" in leaves:
         details.append(f"lr {to_short_text(leaves['optimizer/lr'])}")
     elif not choices:

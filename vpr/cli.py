@@ -16,6 +16,8 @@ Settings = TypeVar("Settings")
 
 def run(main: Callable[[Settings], int], settings: type[Settings], prog: str) -> None:
     """Parse the command line into `settings`, call `main`, and exit with its code; 2 for bad input, 130 if interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     try:
         code = main(_parsed(settings, prog))
     except BadImagesError as error:

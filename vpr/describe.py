@@ -45,6 +45,8 @@ def main(settings: DescribeSettings) -> int:
 
     device = pick_device(settings.device)
     paths = list_images(settings.images)
+    if broken := [path for path in paths if "\n" in str(path)]:
+        raise DataError(f"{str(broken[0])!r} has a line break, which a list of paths cannot hold; rename it")
     model, config = load_any(settings.model)
     descriptors = describe_files(model.to(device), paths, config.data.image_size, device)
     write_descriptors(settings.out, descriptors, paths)
@@ -102,12 +104,10 @@ def describe_files(model, paths: Sequence[Path], image_size: tuple[int, int], de
 
 def write_descriptors(file: Path, descriptors: np.ndarray, paths: Sequence[Path]) -> None:
     """Both files beside and renamed; the descriptors last."""
-    if any("\n" in str(path) for path in paths):
-        raise DataError("a picture's name has a line break, which a list of paths cannot hold; rename it")
     file.parent.mkdir(parents=True, exist_ok=True)
     listed, partial = (file.with_name(f"{file.stem}.partial-{os.getpid()}{end}") for end in (".txt", ".npy"))
     try:
-        listed.write_text("".join(f"{path}\n" for path in paths))
+        listed.write_bytes(b"".join(os.fsencode(path) + b"\n" for path in paths))
         with partial.open("wb") as sink:
             np.save(sink, descriptors)
         os.replace(listed, file.with_suffix(".txt"))
@@ -121,7 +121,7 @@ def read_descriptors(file: Path) -> tuple[np.ndarray, list[Path]]:
     """Descriptors (N, D) and the paths of what `write_descriptors` wrote; raises DataError where they do not belong together."""
     try:
         descriptors = np.load(file, allow_pickle=False)
-        paths = [Path(line) for line in file.with_suffix(".txt").read_text().splitlines()]
+        paths = [Path(os.fsdecode(line)) for line in file.with_suffix(".txt").read_bytes().split(b"\n")[:-1]]
     except (OSError, ValueError, EOFError) as fault:
         raise DataError(f"{file} cannot be read as descriptors ({fault}); python -m vpr.describe writes them") from None
     if descriptors.ndim != 2 or descriptors.dtype != np.float32 or len(descriptors) != len(paths) or not paths:

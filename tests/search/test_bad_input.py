@@ -1,10 +1,8 @@
 """One line on stderr that says what, where and what to do; exit code 2; nothing written."""
 
-import importlib
 import json
 import pickle
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
@@ -12,19 +10,11 @@ import pytest
 import ray
 import torch
 
-from search.settings import SearchSettings
-from vpr import cli
+from tests.search.commands import refusal
 from vpr.checkpoint import save_checkpoint
 from vpr.leaves import from_leaves
 
 SMALL = ["--set=model/weights=none", "--set=data/image_size=32x56", "--set=data/places_per_batch=8"]
-PROGRAMS = {
-    "run": ("search.run", "SearchSettings", "python search/run.py"),
-    "export": ("search.export", "ExportSettings", "python search/export.py"),
-    "doctor": ("search.doctor", "DoctorSettings", "python search/doctor.py"),
-    "train": ("vpr.train", "TrainSettings", "python -m vpr.train"),
-    "evaluate": ("vpr.evaluate", "EvaluateSettings", "python -m vpr.evaluate"),
-}
 
 
 class Hostile:
@@ -32,21 +22,6 @@ class Hostile:
 
     def __reduce__(self):
         return print, ("HOSTILE CODE RAN",)
-
-
-def refusal(monkeypatch, capfd, program, *flags):
-    """What is printed to stderr, after checking that its last line alone is an error and the code is 2."""
-    module, settings, prog = PROGRAMS[program]
-    found = importlib.import_module(module)
-    monkeypatch.setattr(sys, "argv", [prog, *map(str, flags)])
-    with pytest.raises(SystemExit) as stop:
-        cli.run(found.main, vars(found).get(settings, SearchSettings), prog)
-    printed = capfd.readouterr()
-    *notices, error = printed.err.splitlines()
-    assert stop.value.code == 2 and error.startswith("error: "), printed.err
-    assert not [line for line in notices if not line.startswith(("space: runs the code of", "damaged  "))], printed.err
-    assert "Traceback" not in printed.err and "HOSTILE CODE RAN" not in printed.out + printed.err
-    return error
 
 
 def flags(*given):

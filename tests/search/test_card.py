@@ -7,9 +7,11 @@ import sys
 
 import mlflow
 import pytest
+from mlflow import MlflowClient
 from PIL import Image
 
 from search import card
+from search.champion import register
 from search.registry import fetch
 from vpr.checkpoint import save_checkpoint
 from vpr.datasets import find_sets
@@ -63,8 +65,30 @@ def test_a_trial_that_is_no_finalist_has_no_test_recall(staged, tmp_path):
     assert "No test set was measured" in text and "not among those" in text and "33.3" not in text
 
 
-def test_a_model_that_the_registry_does_not_have(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+@pytest.fixture
+def registry(tmp_path, monkeypatch):
+    """Its address, which is the process's own as long as the test lasts."""
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     mlflow.set_tracking_uri(None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)  # which MLflow has just taken away
+    yield address
+    mlflow.set_tracking_uri(None)
+
+
+def test_a_champion_is_registered_once_however_often_it_is_tried(staged, registry, tmp_path):
+    client = MlflowClient(registry)
+    experiment = client.create_experiment("e", (tmp_path / "artifacts").as_uri())
+    run = client.create_run(experiment).info.run_id
+    for seed in ("1", "1", "2"):
+        register(client, experiment, run, "v1.2", staged, {"search_id": "s", "trial": "4", "seed": seed}, "the answer")
+    versions = client.search_model_versions("name = 'v1.2'")
+    assert sorted((int(one.version), one.tags["seed"]) for one in versions) == [(1, "1"), (2, "2")]
+    champion = client.get_model_version_by_alias("v1.2", "champion")
+    assert (int(champion.version), champion.description) == (2, "the answer")
+    assert (fetch("models:/v1.2@champion", tmp_path / "here") / "model.onnx").exists()
+
+
+def test_a_model_that_the_registry_does_not_have(registry, tmp_path):
     with pytest.raises(WeightsError, match=r"models:/none@champion cannot be fetched .*MLFLOW_TRACKING_URI"):
         fetch("models:/none@champion", tmp_path)

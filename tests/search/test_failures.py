@@ -7,6 +7,8 @@ from mlflow import MlflowClient
 
 from tests.search.commands import SETTINGS, run
 
+pytestmark = pytest.mark.search
+
 FAULTY = '''
 """In every process: the loss decides how a training ends."""
 import ctypes, importlib.abc, importlib.util, os, signal, sys

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,8 @@ from tests.search.commands import run
 from vpr.datasets import position, read_retrieval_set
 from vpr.errors import ConfigError, DataError, VPRError
 from vpr.recall import NEVER, first_hits
+
+pytestmark = pytest.mark.search
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = [Model("trial 3, seed 1", "ntxent · lr 0.02"), Model("trial 1, seed 1", "circle · lr 0.0025")]
@@ -171,15 +174,16 @@ def test_a_finished_search_is_shown_without_another_look_at_its_test_sets(search
     assert done.returncode == 0, done.stderr
     data = content((searched / "first/gallery.html").read_text())
     assert data["sets"] == ["val", "sf_xs/test", "tokyo_xs/test"] and len(data["models"]) == 2
-    two = [str(entry["id"]) for entry in summary["trials"] if entry["checkpoint"]][:2]
-    flags = ["--storage", str(searched), "--trials", *two, "--to", str(tmp_path / "own.html")]
-    done = run("gallery", "first", *flags)
+    first, second, *_ = (entry["id"] for entry in summary["trials"] if entry["checkpoint"])
+    own = GallerySettings("first", trials=(first, second), to=tmp_path / "own.html", storage=searched)
+    assert main(own) == 0
     data = content((tmp_path / "own.html").read_text())
-    assert [model["title"] for model in data["models"]] == [f"trial {two[1]}", f"trial {two[0]}"] and data["sets"] == [
-        "val"
-    ], done.stderr
+    assert [model["title"] for model in data["models"]] == [f"trial {second}", f"trial {first}"]
+    assert data["sets"] == ["val"]
+    with pytest.raises(VPRError, match="are the same"):
+        main(replace(own, trials=(first, first)))
     with pytest.raises(VPRError, match="is sealed"):
-        main(GallerySettings("first", trials=(int(two[0]), int(two[1])), set="sf_xs/test", storage=searched))
+        main(replace(own, set="sf_xs/test"))
     assert len(read_ledger(searched / "test-ledger.jsonl")) == looks
 
 
@@ -187,7 +191,6 @@ def test_a_finished_search_is_shown_without_another_look_at_its_test_sets(search
     ("flags", "said"),
     [
         ({"trials": (0, 7)}, "no weights of trial 7 are kept; trials whose weights are kept: "),
-        ({"trials": (0, 0)}, "are the same"),
         ({"set": "oslo"}, "it has val, sf_xs/test, tokyo_xs/test"),
         ({"data": "/nowhere"}, "give --data the folder that holds"),
         ({"max_mb": 0}, "must be above 0"),

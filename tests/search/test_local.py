@@ -3,10 +3,13 @@
 import os
 
 import psutil
+import pytest
 import ray
 
 from search import cluster
 from search.settings import SearchSettings
+
+pytestmark = pytest.mark.search
 
 
 def test_what_we_start_listens_on_loopback_alone():

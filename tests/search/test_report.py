@@ -123,6 +123,18 @@ def test_nothing_trained_is_said(tmp_path):
     assert "Nothing was trained" in write(folder).read_text()
 
 
+def test_trials_that_all_failed_at_once_are_listed(tmp_path):
+    folder = write_search(tmp_path / "failed", 6)
+    summary = json.loads((folder / "summary.json").read_text())
+    failed = [{**entry, "state": "failed", "stop_reason": "out of memory", "best": None} for entry in summary["trials"]]
+    (folder / "summary.json").write_text(json.dumps({**summary, "best": None, "trials": failed, "finalists": []}))
+    events = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    kept = [json.dumps(event) for event in events if event["event"] != "epoch" and not event.get("seed")]
+    (folder / "history.jsonl").write_text("".join(line + "\n" for line in kept))
+    text = write(folder).read_text()
+    assert "none of 6 trials succeeded" in text and text.count("out of memory") == 6 and 'id="pairs"' not in text
+
+
 @pytest.mark.parametrize(
     ("seeds", "told"),
     [([{"seed": None}], "not trained again"), ([{"seed": 1}, {"seed": 2}], "only finalist")],
@@ -140,6 +152,8 @@ def test_configurations_have_short_names():
         == "circle with gem"
     )
     assert configuration({"optimizer/momentum": 0.9}) == "momentum 0.9"
+    assert configuration({"scheduler/name": "none", "optimizer/lr": 0.02}) == "no scheduler with lr 0.02"
+    assert configuration({"optimizer/name": "sgd", "scheduler/name": "none"}) == "sgd"
 
 
 def test_a_report_that_fails_costs_one_line(tmp_path, capsys):

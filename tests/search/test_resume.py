@@ -1,17 +1,23 @@
 """A search that is interrupted goes on under its name, to the numbers that it would have had."""
 
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from search.ledger import read_ledger
-from tests.search.commands import ROOT, SETTINGS, run
+from tests.search.commands import ROOT, SETTINGS, refusal, run
 
-TRIALS = 9
+pytestmark = pytest.mark.search
+
+TRIALS = 8
 FLAGS = ["--trials", str(TRIALS), "--epochs", "2", "--seed", "3", "--max-concurrent", "1"]
 CONFIRM = ["--confirm", "1", "--confirm-seeds", "1"]
 
@@ -23,24 +29,45 @@ def numbers(file: Path):
     return [(entry["params"], entry["state"], entry["best"], entry["stop_reason"]) for entry in trials], again
 
 
+def on_a_terminal(flags) -> str:
+    """What a terminal of 100 x 30 characters gets of a search, its codes included."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "search/run.py", *flags]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    with subprocess.Popen(command, cwd=ROOT, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = bytearray()
+        with suppress(OSError):  # the other side is closed
+            while part := os.read(ours, 65536):
+                shown += part
+    assert process.returncode == 0, shown.decode()
+    return shown.decode()
+
+
 @pytest.fixture(scope="module")
 def storage(city, tmp_path_factory):
-    """Two searches with the same command: `whole`, and `cut`, which is interrupted after two trials."""
+    """Two searches with the same command: `whole`, on a terminal, and `cut`, in a pipe, which is interrupted after two trials."""
     storage = tmp_path_factory.mktemp("resume")
     flags = ["--data", str(city), "--storage", str(storage), *FLAGS, *CONFIRM, *SETTINGS]
-    done = run("run", "--name", "whole", *flags)
-    assert done.returncode == 0, done.stdout + done.stderr
+    (storage / "shown").write_text(on_a_terminal(["--name", "whole", *flags]))
     command = [sys.executable, "-u", "search/run.py", "--name", "cut", *flags]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if line.startswith("  2/9"):
+            if line.startswith(f"  2/{TRIALS}"):
                 process.send_signal(signal.SIGTERM)
         assert process.wait(120) == 130, "".join(lines)
     (storage / "printed").write_text("".join(lines))
     return storage
+
+
+def test_a_terminal_shows_the_picture_and_gets_its_cursor_back(storage):
+    text = (storage / "shown").read_bytes().decode()
+    assert "confirmations" in text and "slots " in text and f"1/{TRIALS}  trial" in text
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") > 0
+    assert "answer    trial" in text[text.rfind("\x1b[?25h") :]
 
 
 def test_an_interruption_says_how_to_go_on_and_looks_at_no_test_set(storage):
@@ -61,16 +88,16 @@ def test_an_interruption_says_how_to_go_on_and_looks_at_no_test_set(storage):
         (["--space", "optimizers"], ["--space was losses, now optimizers"]),
         (["--set=model/dim=16"], ["model/dim was 32, now 16", "--fresh"]),
         (["--seed", "4"], ["--seed was 3, now 4"]),
-        (["--trials", "3"], ["--trials was 9, now 3, and can only be raised"]),
+        (["--trials", "3"], [f"--trials was {TRIALS}, now 3, and can only be raised"]),
         (
             ["--early-stopping", "median", "--epochs", "3"],
             ["--early-stopping was asha", "training/epochs was 2, now 3"],
         ),
     ],
 )
-def test_another_search_under_the_same_name_is_refused_with_the_difference(storage, flags, words):
-    done = run("run", "--name", "cut", "--storage", str(storage), *flags)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and all(word in done.stderr for word in words)
+def test_another_search_under_the_same_name_is_refused_with_the_difference(storage, monkeypatch, capfd, flags, words):
+    printed = refusal(monkeypatch, capfd, "run", "--name", "cut", "--storage", storage, *flags)
+    assert all(word in printed for word in words), printed
 
 
 def test_the_name_alone_goes_on_to_the_same_numbers(storage):
@@ -87,22 +114,26 @@ def test_the_name_alone_goes_on_to_the_same_numbers(storage):
 
 
 def test_a_finished_search_can_be_asked_for_more_and_measures_nothing_twice(storage):
-    done = run("run", "--name", "cut", "--storage", str(storage), "--trials", str(TRIALS + 1))
+    """And quietly: what it is, what goes wrong, and the answer, in plain lines."""
+    done = run("run", "--name", "cut", "--storage", str(storage), "--trials", str(TRIALS + 1), "--quiet")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout + done.stderr)
+    assert done.stdout.startswith(f"search    cut: {TRIALS + 1} trials") and "completed recall@1" not in done.stdout
+    assert "answer    trial" in done.stdout and "export    " in done.stdout and len(done.stdout.splitlines()) < 26
     summary = json.loads((storage / "cut/summary.json").read_text())
     assert sorted(entry["id"] for entry in summary["trials"]) == list(range(TRIALS + 1))
     events = [json.loads(line) for line in (storage / "cut/history.jsonl").read_text().splitlines()]
     ended = [(event["trial"], event["seed"]) for event in events if event["event"] == "ended"]
     assert len(ended) == len(set(ended))
     assert summary["trials"][0]["id"] in [one["trial"] for one in summary["finalists"]]
-    assert "resumed   10 trainings have ended, 0 go on, " in done.stdout
+    assert f"resumed   {TRIALS + 1} trainings have ended, 0 go on, " in done.stdout
     looks = [
         (look["trial"], look["set"]) for look in read_ledger(storage / "test-ledger.jsonl") if look["search"] == "cut"
     ]
     assert len(looks) == len(set(looks))
 
 
-def test_fresh_moves_the_old_search_aside(storage, city):
+def test_fresh_moves_the_old_search_aside_and_a_search_without_any_success_ends_with_1(storage, city):
     flags = [
         "--data",
         str(city),
@@ -112,13 +143,13 @@ def test_fresh_moves_the_old_search_aside(storage, city):
         "1",
         "--epochs",
         "1",
-        "--confirm",
-        "0",
-        *SETTINGS,
+        "--set=optimizer/lr=1e30",
     ]
-    done = run("run", "--name", "whole", "--fresh", *flags)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(json.loads((storage / "whole/summary.json").read_text())["trials"]) == 1
+    done = run("run", "--name", "whole", "--fresh", *flags, *SETTINGS)
+    assert done.returncode == 1 and "no trial succeeded" in done.stdout, done.stdout + done.stderr
+    summary = json.loads((storage / "whole/summary.json").read_text())
+    assert summary["best"] is None and [entry["state"] for entry in summary["trials"]] == ["failed"]
+    assert "Nothing was trained" in (storage / "whole/report.html").read_text()
     (old,) = storage.glob("whole.until-*")
     assert len(json.loads((old / "summary.json").read_text())["trials"]) == TRIALS
 
@@ -131,7 +162,7 @@ def test_one_process_at_a_time(storage):
     assert done.returncode == 2 and "is running" in done.stderr
 
 
-def test_a_folder_of_something_else_is_left_alone(storage):
+def test_a_folder_of_something_else_is_left_alone(storage, monkeypatch, capfd):
     (storage / "notes").mkdir()
-    done = run("run", "--name", "notes", "--storage", str(storage))
-    assert done.returncode == 2 and "is no search that could go on" in done.stderr and "--fresh" in done.stderr
+    printed = refusal(monkeypatch, capfd, "run", "--name", "notes", "--storage", storage)
+    assert "is no search that could go on" in printed and "--fresh" in printed

@@ -1,17 +1,12 @@
 """What a person sees while a search runs: a picture on a terminal, plain and rare lines elsewhere."""
 
 import io
-import os
-import pty
 import re
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from test_search import ROOT, SETTINGS, run
 
 from search.meters import gpu_use
 from search.picture import draw
@@ -21,7 +16,6 @@ from search.standing import Standing, describe, duration, improvements, seconds_
 
 NOW = 1_000_000.0
 EPOCHS = 8
-TINY = ("--space", "losses", "--trials", "2", "--epochs", "1", "--confirm", "1", "--confirm-seeds", "1")
 
 
 def trial(number, recalls, state="running", seed=None):
@@ -129,34 +123,3 @@ def test_words_for_spans_and_gpus():
     assert [duration(s) for s in (40, 180, 7500, 273_600)] == ["40 s", "3 min", "2 h 05 min", "3 d 4 h"]
     assert gpu_use("97, 20000, 46068\n88, 314, 46068\n") == "GPUs 97 % 88 %, 21.3/96.6 GB"
     assert gpu_use("[N/A], 1, 2\n") == "GPUs not known"
-
-
-def test_a_quiet_search_in_a_pipe_prints_few_plain_lines(city, tmp_path):
-    done = run("run", "--data", str(city), *TINY, "--name", "q", "--storage", str(tmp_path), "--quiet", *SETTINGS)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout + done.stderr)
-    assert done.stdout.startswith("search    q: 2 trials") and "completed recall@1" not in done.stdout
-    assert "answer    trial" in done.stdout and "export    " in done.stdout and len(done.stdout.splitlines()) < 24
-
-
-def test_a_search_on_a_terminal_shows_the_picture_and_leaves_the_cursor(city, tmp_path):
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "search/run.py", "--data", str(city), *TINY, "--name", "t", "--storage", str(tmp_path)]
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
-    with subprocess.Popen([*command, *SETTINGS], cwd=ROOT, stdout=theirs, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        shown = bytearray()
-        while part := _read(ours):
-            shown += part
-    text = shown.decode()
-    assert process.returncode == 0, text
-    assert "confirmations" in text and "slots " in text and "1/2  trial" in text
-    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") > 0
-    assert "answer    trial" in text[text.rfind("\x1b[?25h") :]
-
-
-def _read(terminal):
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # the other side is closed
-        return b""

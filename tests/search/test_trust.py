@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import optuna
 import pytest
@@ -11,8 +12,10 @@ from search.conditions import draw, tree_of
 from search.importance import MINIMUM_TRIALS, importances
 from search.space import load_space
 from spaces.paper import FIXED, TABLES
-from tests.search.commands import SETTINGS, run
+from tests.search.commands import SETTINGS, refusal, run
 from vpr.leaves import from_leaves
+
+pytestmark = pytest.mark.search
 
 
 def printed(tree) -> str:
@@ -68,39 +71,40 @@ def test_the_paper_prints_the_studys_tables_beside_ours(city, tmp_path):
     assert "Circle, SGD" in done.stdout and "68.9" in done.stdout and done.stdout.count("ours") >= 20
 
 
-def test_shared_pictures_are_refused_unless_it_is_allowed(city, tmp_path):
-    import shutil
-
-    shared = tmp_path / "city"
-    shutil.copytree(city, shared)
-    picture = next((shared / "sf_xs/test/queries").rglob("*.jpg"))
-    shutil.copy(picture, shared / "sf_xs/val/queries" / picture.name)
-    flags = ["--data", str(shared), "--trials", "1", "--epochs", "1", "--name", "o", "--storage", str(tmp_path / "r")]
-    refused = run("run", *flags, *SETTINGS)
-    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and str(picture) in refused.stderr
-    allowed = run("run", *flags, "--allow-overlap", "--confirm", "0", *SETTINGS)
-    assert allowed.returncode == 0 and allowed.stdout.count("OVERLAP") == 2, allowed.stdout
-    overlap = json.loads((tmp_path / "r/o/summary.json").read_text())["data"]["overlap"]
-    assert any("OVERLAP" in line for line in overlap)
+@pytest.fixture(scope="module")
+def shared(city, tmp_path_factory):
+    """A city of which val and test have one picture in common, and that picture."""
+    root = tmp_path_factory.mktemp("shared") / "city"
+    shutil.copytree(city, root)
+    picture = next((root / "sf_xs/test/queries").rglob("*.jpg"))
+    shutil.copy(picture, root / "sf_xs/val/queries" / picture.name)
+    return root, picture
 
 
-def test_a_time_budget_ends_the_search_and_the_best_is_still_confirmed(city, tmp_path):
-    flags = [
-        "--data",
-        str(city),
-        "--trials",
-        "60",
-        "--epochs",
-        "3",
-        "--name",
-        "t",
-        "--storage",
-        str(tmp_path),
-        *SETTINGS,
-    ]
-    done = run("run", *flags, "--time-budget", "0.2", "--confirm", "1", "--confirm-seeds", "2")
+def test_shared_pictures_are_refused(shared, tmp_path, monkeypatch, capfd):
+    printed = refusal(monkeypatch, capfd, "run", "--data", shared[0], "--storage", tmp_path / "r", *SETTINGS)
+    assert str(shared[1]) in printed and "--allow-overlap" in printed
+
+
+@pytest.fixture(scope="module")
+def allowed(shared, tmp_path_factory):
+    """A search of the shared pictures whose time is over before its sixty trials are."""
+    storage = tmp_path_factory.mktemp("allowed")
+    flags = ["--data", str(shared[0]), "--trials", "60", "--epochs", "3", "--name", "t", "--storage", str(storage)]
+    flags += ["--allow-overlap", "--time-budget", "0.2", "--confirm", "1", "--confirm-seeds", "2"]
+    done = run("run", *flags, *SETTINGS)
     assert done.returncode == 0, done.stdout + done.stderr
-    summary = json.loads((tmp_path / "t/summary.json").read_text())
+    return done.stdout, json.loads((storage / "t/summary.json").read_text()), storage / "t/report.html"
+
+
+def test_an_overlap_that_was_allowed_is_loud_in_every_report(allowed):
+    printed, summary, report = allowed
+    assert printed.count("OVERLAP") == 2 and any("OVERLAP" in line for line in summary["data"]["overlap"])
+    assert "Before you trust this" in report.read_text()
+
+
+def test_a_time_budget_ends_the_search_and_the_best_is_still_confirmed(allowed):
+    summary = allowed[1]
     assert 0 < len(summary["trials"]) < 60 and [len(one["seeds"]) for one in summary["finalists"]] == [2]
     late = [entry for entry in summary["trials"] if entry["stop_reason"] == "the time budget was used up"]
     assert all(entry["state"] == "pruned" and entry["epochs"] < 3 for entry in late)
@@ -132,6 +136,17 @@ def test_what_decided_is_found(tmp_path):
     assert everything.of == "all trials" and everything.trials == 80 and next(iter(everything.shares)) == "optimizer/lr"
     assert within.of == made.best_trial.params["loss/name"] and next(iter(within.shares)) == "optimizer/lr"
     assert sum(everything.shares.values()) == pytest.approx(1) and everything.shares["optimizer/lr"] > 0.5
+
+
+def test_trials_without_a_loss_of_their_own(tmp_path):
+    """A space may vary the loss in some of its branches alone."""
+    made = study(tmp_path, MINIMUM_TRIALS)
+    for _ in range(MINIMUM_TRIALS):
+        trial = made.ask()
+        trial.report(trial.suggest_float("optimizer/lr", 0.0, 1.0), 1)
+        made.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    assert importances(tmp_path / "study.journal", "s", made.best_trial.number)[0].trials == 2 * MINIMUM_TRIALS
+    assert [one.of for one in importances(tmp_path / "study.journal", "s", MINIMUM_TRIALS)] == ["all trials"]
 
 
 def test_few_trials_say_nothing(tmp_path):

@@ -1,5 +1,6 @@
 """Descriptors of any pictures, and the place of one."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -35,6 +36,18 @@ def test_descriptors_are_those_of_the_store(model, city, config, tmp_path):
     )
     assert found.dtype == np.float32 and np.allclose(found, expected, atol=1e-6)
     assert paths == sorted((val / "queries").rglob("*.jpg"))
+
+
+def test_names_that_are_no_text(model, city, tmp_path, capsys):
+    picture = next((find_sets(city).val / "queries").rglob("*.jpg"))
+    for name in (b"caf\xe9.jpg", "a\u2028b.jpg".encode(), b"a\rb.jpg"):
+        shutil.copy(picture, os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    assert describe.main(describe.DescribeSettings(model, (tmp_path,), tmp_path / "d.npy")) == 0
+    descriptors, paths = describe.read_descriptors(tmp_path / "d.npy")
+    assert len(descriptors) == 3 and all(path.exists() for path in paths)
+    (tmp_path / "a\nb.jpg").write_bytes(picture.read_bytes())
+    with pytest.raises(DataError, match=r"a\\nb.jpg' has a line break"):
+        describe.main(describe.DescribeSettings(model, (tmp_path,), tmp_path / "d.npy"))
 
 
 def test_all_bad_pictures_are_named_before_anything_is_written(model, city, tmp_path):

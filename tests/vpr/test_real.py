@@ -63,6 +63,7 @@ def test_weights_of_another_backbone_are_refused(weights, tmp_path):
         PlaceModel(pretrained(tmp_path / "less.safetensors").model, (64, 64))
 
 
+@pytest.mark.search
 def test_a_search_on_real_photographs(tower, weights, tmp_path):
     leaves = [
         *(f"--set=model/weights={weights}", "--set=model/backbone=timm:tf_efficientnet_lite0"),
