@@ -21,13 +21,13 @@ def view(search_id: str, leaves: Iterable[str]) -> str:
         "range": {},
     }
     charts = [
-        _chart("LINE", "val/recall_at_1", "recall@1 on val by epoch (per cent)", **curves, **scales),
-        _chart("BAR", "best/val_recall_at_1", "best recall@1 on val (per cent)", runsCountToCompare=20),
-        _chart("LINE", "train/loss", "loss of training by epoch", **curves, **scales),
+        _chart("LINE", "val/recall_at_1", **curves, **scales),
+        _chart("BAR", "best/val_recall_at_1", runsCountToCompare=20),
+        _chart("LINE", "train/loss", **curves, **scales),
     ]
     if axes := list(leaves)[:SHOWN_LEAVES]:
         parallel = {"selectedParams": axes, "selectedMetrics": ["best/val_recall_at_1"], "showAllRuns": True}
-        charts.insert(0, _chart("PARALLEL", "", "what varied, and what it gave", **parallel))
+        charts.insert(0, _chart("PARALLEL", "", **parallel))
     section = {"uuid": SECTION, "name": "Comparison", "display": True, "isReordered": False, "deleted": False}
     return json.dumps(
         {
@@ -48,7 +48,7 @@ def address(server: str, experiment: str, search_id: str) -> str:
     return f"{server}/#/experiments/{experiment}/runs?{state}"
 
 
-def _chart(kind: str, metric: str, title: str, **more: object) -> dict[str, object]:
+def _chart(kind: str, metric: str, **more: object) -> dict[str, object]:
     keys = {"metricKey": metric, "selectedMetricKeys": [metric]} if metric else {}
-    known = {"uuid": f"{kind}-{metric}", "type": kind, "displayName": title, "metricSectionId": SECTION}
+    known = {"uuid": f"{kind}-{metric}", "type": kind, "metricSectionId": SECTION}
     return {**known, "runsCountToCompare": 100, "deleted": False, "isGenerated": False, **keys, **more}

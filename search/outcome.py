@@ -118,6 +118,7 @@ class Outcome:
         # A conditional one would leave MLflow's parallel coordinates with no trial that has all of them.
         leaves = self.trials[0].leaves if self.trials else {}
         shared = [leaf for leaf in leaves if all(leaf in record.leaves for record in self.trials)]
+        varied = [leaf for leaf in shared if len({record.leaves[leaf] for record in self.trials}) > 1]
         shares = self.importances[0].shares if self.importances else {}
         export = self.finals.export
         files = {
@@ -129,7 +130,7 @@ class Outcome:
             note=answer,
             metrics=self.figures(),
             artifacts={**files, **({export / "config.json": "config"} if export else {})},
-            leaves=sorted(shared, key=lambda leaf: shares.get(leaf, 0.0), reverse=True),
+            leaves=sorted(varied, key=lambda leaf: shares.get(leaf, 0.0), reverse=True),
             export=export,
             winner={"trial": str(run.number), "seed": str(run.seed)} if run and export else {},
         )

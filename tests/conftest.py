@@ -8,7 +8,8 @@ import pytest
 import torch
 
 os.environ["OMP_NUM_THREADS"] = "1"
-os.environ["VPR_CACHE"] = tempfile.mkdtemp(prefix="vpr-test-cache-")
+CACHE = tempfile.TemporaryDirectory(prefix="vpr-test-cache-")  # removed when the tests end
+os.environ["VPR_CACHE"] = CACHE.name
 torch.set_num_threads(1)  # two threads on two busy cores wait for each other more than they compute
 
 import search  # noqa: F401  before Ray
