@@ -187,8 +187,9 @@ def _counts(sets: Sequence[AnsweredSet], rows: list[dict[str, Any]], kinds: list
         numbers = "".join(f"<td>{cell:,}</td>" for cell in cells)
         lines.append(f'<tr><th scope="row">{_escaped(answered.name)}</th>{numbers}</tr>')
     body = "\n".join(lines)
-    caption = "<caption>Queries by their nearest picture</caption>"
-    return f"<table>{caption}<thead><tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table>"
+    caption = "Queries by their nearest picture"
+    table = f"<table><caption>{caption}</caption><thead><tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table>"
+    return f'<div class="counts" tabindex="0" role="region" aria-label="{caption}">{table}</div>'
 
 
 def _group(name: str, label: str, titles: Sequence[str], values: Sequence[str] | None = None) -> str:

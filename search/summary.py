@@ -108,8 +108,8 @@ def _finalist(outcome: Outcome, place: int, finalist: Finalist) -> dict[str, Any
         low, high = certainty.intervals[place]
         figures = {"mean": certainty.means[place], "sd": certainty.spreads[place]}
         return {
-            **{part: round(value, 2) for part, value in figures.items()},
-            "interval": [round(low, 2), round(high, 2)],
+            **{part: round(value, 4) for part, value in figures.items()},
+            "interval": [round(low, 4), round(high, 4)],
         }
 
     finals = outcome.finals

@@ -85,6 +85,13 @@ def test_the_report_is_drawn_and_holds_the_gallery(page, searched):
     assert set(page.locator("#gallery .outcome").all_text_contents()) <= {"both right"}
 
 
+@pytest.mark.parametrize("name", ["report.html", "gallery.html"])
+def test_a_phone_scrolls_in_one_direction(page, searched, name):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto((searched[1] / "seen" / name).as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_the_gallery_is_a_page_of_its_own(page, searched):
     page.goto((searched[1] / "seen/gallery.html").as_uri())
     assert page.locator("#gallery .row").count() == 12
