@@ -136,12 +136,14 @@ class Outcome:
         )
 
     def looks(self) -> dict[str, dict[str, int]]:
-        """How often each test set was looked at, by this search and by all that share its storage."""
+        """How often each test set was looked at, by this search and by all that share its storage; another set of the same name is another."""
         looks = read_ledger(self.plan.ledger)
+        mine = [look for look in looks if look["search_id"] == self.plan.search_id]
+        data = {look["set"]: look["data"] for look in mine}
         return {
             name: {
-                "this_search": sum(look["set"] == name and look["search_id"] == self.plan.search_id for look in looks),
-                "all": sum(look["set"] == name for look in looks),
+                "this_search": sum(look["set"] == name for look in mine),
+                "all": sum(look["set"] == name and look["data"] == data.get(name, look["data"]) for look in looks),
             }
             for name in self.plan.folders.tests
         }
