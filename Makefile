@@ -1,4 +1,4 @@
-# `make search` and `make test` work on a bare machine with Python 3.10-3.13, make and pip.
+# `make search` and `make test` work on a bare machine with Python 3.10-3.13, its venv and make.
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
@@ -48,7 +48,7 @@ simulate: .venv/.ready  ## What a search costs until it holds a good model, on c
 growth: .venv/.ready  ## What a search of 50, 200 and 1,000 trials costs beside Ray Tune alone; about eleven minutes.
 	$(BIN)/python -m tests.benchmarks.growth
 
-bench: .venv/.ready  ## Measure every promise of speed beside its peer; about 8 minutes.
+bench: .venv/.ready  ## Measure every promise of speed beside its peer; about 9 minutes.
 	$(BIN)/python -m tests.benchmarks
 
 lint: .venv/.ready

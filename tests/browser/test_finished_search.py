@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from tests.search.commands import SETTINGS, run
 
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('.main-svg'))"
 OF_MLFLOW = re.compile(r"users/current|status of 404|AG Grid|ResizeObserver")
 """What MLflow's own pages say on every server without accounts: nothing of ours."""
@@ -86,10 +87,12 @@ def test_the_report_is_drawn_and_holds_the_gallery(page, searched):
 
 
 @pytest.mark.parametrize("name", ["report.html", "gallery.html"])
-def test_a_phone_scrolls_in_one_direction(page, searched, name):
+def test_a_phone_scrolls_in_one_direction_and_axe_finds_nothing_serious(page, searched, name):
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto((searched[1] / "seen" / name).as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    found = axe.Axe().run(page).response["violations"]
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
 
 
 def test_the_gallery_is_a_page_of_its_own(page, searched):

@@ -76,6 +76,7 @@ def test_an_interruption_says_how_to_go_on_and_looks_at_no_test_set(storage):
         .read_text()
         .endswith(f"trainings are left; go on with: python search/run.py --name cut --storage {storage}\n")
     )
+    assert "The search was interrupted: " in (storage / "cut/report.html").read_text()
     summary = json.loads((storage / "cut/summary.json").read_text())
     states = [entry["state"] for entry in summary["trials"]]
     assert 2 <= len(states) < TRIALS and set(states) <= {"completed", "interrupted"} and summary["test"] == {}
