@@ -6,7 +6,7 @@ ARGS ?=
 FAULTS ?= 20
 SEED ?= 1
 
-.PHONY: search test test-searches test-parts check fresh test-cluster test-browser test-docs soak simulate bench growth lint format lock clean
+.PHONY: search test test-searches test-parts test-long check fresh test-cluster test-browser test-docs soak simulate bench growth lint format lock clean
 
 search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
 	$(BIN)/python search/run.py --space losses $(ARGS)
@@ -15,10 +15,13 @@ test: lint  ## Format check, lint, types, import rule, tests.
 	$(MAKE) --no-print-directory -j2 -Oline test-searches test-parts
 
 test-searches: .venv/.ready  ## The tests that run whole searches, one at a time, since each starts Ray.
-	$(BIN)/python -m pytest -m search
+	$(BIN)/python -m pytest -m "search and not long"
 
 test-parts: .venv/.ready  ## All other tests.
-	$(BIN)/python -m pytest -m "not search"
+	$(BIN)/python -m pytest -m "not search and not long"
+
+test-long: .venv/.ready  ## The searches that take longest: failing workers, the study's list, real photographs; about 5 minutes.
+	$(BIN)/python -m pytest -m long
 
 check: test
 

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from tests.search.commands import SETTINGS, run
 
-pytestmark = pytest.mark.search
+pytestmark = [pytest.mark.search, pytest.mark.long]
 
 FAULTY = '''
 """In every process: the loss decides how a training ends."""

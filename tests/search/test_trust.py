@@ -54,6 +54,7 @@ def test_a_dry_run_trains_nothing(city, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.long
 def test_the_paper_prints_the_studys_tables_beside_ours(city, tmp_path):
     flags = ["--data", str(city), "--epochs", "1", "--name", "p", "--storage", str(tmp_path), "--confirm", "0"]
     done = run("run", "--space", "paper", *flags, *SETTINGS)

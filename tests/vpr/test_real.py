@@ -64,6 +64,7 @@ def test_weights_of_another_backbone_are_refused(weights, tmp_path):
 
 
 @pytest.mark.search
+@pytest.mark.long
 def test_a_search_on_real_photographs(tower, weights, tmp_path):
     leaves = [
         *(f"--set=model/weights={weights}", "--set=model/backbone=timm:tf_efficientnet_lite0"),
