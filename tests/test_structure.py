@@ -1,5 +1,6 @@
 """The picture of the rooms stays true."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
@@ -57,3 +58,9 @@ def test_the_cluster_files_are_valid_for_ray(file):
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     validate_config(prepare_config(yaml.safe_load((ROOT / file).read_text())))
+
+
+def test_links_between_the_pages_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links {target}"

@@ -28,9 +28,3 @@ def test_every_command_of_a_page_works(page, city, tmp_path):
         environment = {**os.environ, "DATA": str(city), "PATH": f"{tmp_path}/.venv/bin:{os.environ['PATH']}"}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, f"{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-
-
-def test_links_between_the_pages_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links {target}"
