@@ -5,6 +5,7 @@ import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -47,7 +48,8 @@ def main(settings: DoctorSettings) -> int:
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
     where, _ = cluster.join()
     console.print(f"looks at  {where}", soft_wrap=True)
-    findings = [*look(settings.storage, settings.data or MINICITY), *_absent()]
+    nodes = _alive()  # once: who joins while the others are looked at is not well unseen
+    findings = [*look(settings.storage, settings.data or MINICITY, nodes), *_absent(nodes)]
     table = Table()
     for column in TABLE_COLUMNS:
         table.add_column(column, no_wrap=column == "machine")
@@ -73,13 +75,19 @@ def check(storage: Path) -> None:
         raise ConfigError(
             "the cluster has other code than the machine of the command; bring it there: ray up FILE, which ends what runs there"
         )
-    for finding in look(storage, source=None):
+    for finding in look(storage, None, _alive()):
         if finding.remedies:
             raise ConfigError(f"{finding.machine}: {finding.remedies[0]} (python search/doctor.py shows all machines)")
 
 
-def look(storage: Path, source: str | None) -> list[Finding]:
-    """What each machine is and has, beside this one. source: of the sets, which each machine reads; None does not look at them.
+def _alive() -> list[dict[str, Any]]:
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def look(storage: Path, source: str | None, nodes: list[dict[str, Any]]) -> list[Finding]:
+    """What each machine is and has, beside this one. source: of the sets, which each machine reads; None does not look at them; nodes: as Ray tells of them.
 
     Raises ConfigError where the storage cannot be written here.
     """
@@ -98,8 +106,7 @@ def look(storage: Path, source: str | None) -> list[Finding]:
         own = look_around(probe, source)
         tasks = {
             f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": (ask(node["NodeID"], probe, source), node)
-            for node in ray.nodes()
-            if node["Alive"]
+            for node in nodes
         }
         asked = [task for task, _ in tasks.values()]
         ray.wait(asked, num_returns=len(asked), timeout=PATIENCE_SECONDS if source is None else None)
@@ -154,14 +161,12 @@ def _compare(machine: str, found: object, own: object, probe: Path, gpus: float)
     return Finding(machine, cells, tuple(remedies))
 
 
-def _absent() -> list[Finding]:
-    """Machines of the cluster's file that are not there."""
-    import ray
-
+def _absent(nodes: list[dict[str, Any]]) -> list[Finding]:
+    """Machines of the cluster's file that are not among the nodes."""
     from search.cluster import bootstrap
 
     provider = (bootstrap() or {}).get("provider", {})
-    there = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    there = {node["NodeManagerAddress"] for node in nodes}
     named = [name for name in (provider.get("head_ip"), *provider.get("worker_ips", ())) if name]
     expected = [_address(name) for name in named]
     remedy = "it has not joined: is it on and reachable by ssh? `ray monitor` of the cluster's file tells"
