@@ -177,6 +177,11 @@ def epochs_on(hosts, host):
     return [key for key in found if key not in ended]
 
 
+def hears_ctrl_c():
+    """Also where these tests run in the background of a shell, which lets all its children ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def printed(hosts):
     """A search from the machine of `ray up`: left, watched again, stopped, resumed; then host 3 loses its power and comes back."""
@@ -187,7 +192,8 @@ def printed(hosts):
 
     def watch():
         with log.open("ab") as sink:
-            return subprocess.Popen(command, cwd=ROOT, env=hosts.environment, stdin=terminal, stdout=sink, stderr=sink)
+            given = {"cwd": ROOT, "env": hosts.environment, "preexec_fn": hears_ctrl_c}
+            return subprocess.Popen(command, stdin=terminal, stdout=sink, stderr=sink, **given)
 
     def leave(answer):
         """Ctrl-C, and what is typed then."""
