@@ -266,7 +266,7 @@ def test_each_trial_stands_once_in_every_record(hosts, printed):
 
 def test_what_was_found_comes_home(printed):
     text, *_ = printed
-    assert "home      export, summary.json in results/net" in text
+    assert "home      export, gallery.html, report.html, summary.json in results/net" in text
 
 
 def test_the_same_command_watches_again_and_goes_on_after_a_stop(printed):
