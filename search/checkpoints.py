@@ -9,6 +9,7 @@ from pathlib import Path
 import ray
 
 from search.cluster import Slots, check_ray, fetch
+from search.early_stopping import MINIMUM_RESULTS
 from search.plan import Plan
 from search.records import TrialRecord
 from vpr.config import TrialConfig
@@ -40,7 +41,8 @@ def prune(trials: Path, ended: Iterable[TrialRecord], ranked: list[TrialRecord],
 
 def needed_bytes(plan: Plan, slots: Slots, checkpoint: int) -> int:
     """Disk that a search needs at most for checkpoints of so many bytes, the export included."""
-    return checkpoint * (slots.count * AT_ONCE + plan.kept + plan.confirm * len(plan.confirm_seeds) + 1)
+    waiting = MINIMUM_RESULTS - 1
+    return checkpoint * (slots.count * AT_ONCE + waiting + plan.kept + plan.confirm * len(plan.confirm_seeds) + 1)
 
 
 def check_room(plan: Plan, slots: Slots) -> None:

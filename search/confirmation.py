@@ -1,4 +1,4 @@
-"""What is trained next: what an interruption cut off, what Optuna suggests, and then the best configurations with other seeds."""
+"""What is trained next: what an interruption cut off, who has waited for others, what Optuna suggests, and then the best configurations with other seeds."""
 
 import time
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.bridge import OptunaBridge
+from search.early_stopping import EarlyStopping
 from search.history import History
 from search.records import METRIC, TrialRecord
 
@@ -18,17 +19,22 @@ class Confirming(Searcher):
     """
 
     def __init__(
-        self, bridge: OptunaBridge, history: History, trials: int, confirm: int, seeds: list[int], deadline: float
+        self,
+        bridge: OptunaBridge,
+        history: History,
+        early_stopping: EarlyStopping,
+        confirm: int,
+        seeds: list[int],
     ) -> None:
-        """deadline: `time.monotonic` after which no new configuration is tried."""
+        """early_stopping: after its deadline no new configuration is tried."""
         super().__init__(metric=METRIC, mode="max")
-        self.bridge, self.history = bridge, history
-        self.trials, self.confirm, self.seeds, self.deadline = trials, confirm, seeds, deadline
+        self.bridge, self.history, self.early_stopping = bridge, history, early_stopping
+        self.confirm, self.seeds = confirm, seeds
         self.live: set[str] = set()
         """Ray's ids of the trainings that have not ended."""
-        self.running: set[str] = set()
-        """Those of the search's own trials."""
-        self.cut_off = [record for record in history.records.values() if not record.has_ended]
+        self.running: dict[str, int] = {}
+        """The search's own trials of these, by Ray's id."""
+        self.cut_off = [record for record in history.records.values() if not record.has_ended and not record.waits]
         """Trainings that ran when the search was interrupted."""
 
     def suggest(self, trial_id: str) -> Any:
@@ -43,23 +49,52 @@ class Confirming(Searcher):
     def _next(self, trial_id: str) -> Any:
         if self.cut_off:
             record = self.cut_off.pop(0)
-            if record.seed is None:
-                self.bridge.go_on(trial_id, record.number)
-                self.running.add(trial_id)
-            return _suggestion(record)
-        while len(self.history.searched) < self.trials and time.monotonic() < self.deadline:
-            found = self.bridge.suggest(trial_id)
-            record = self.history.suggested(found["trial"], None, found["leaves"])
-            if "fault" not in found:
-                self.running.add(trial_id)
-                return _suggestion(record)
-            self.history.end(record, "failed", found["fault"])
+            return self._going_on(trial_id, record)
+        while self.early_stopping.waiting or self.has_more:
+            found = self._released(trial_id) or (self._new(trial_id) if self.has_more else None)
+            if found:
+                return found
         for record in self._certain():
             for seed in self.seeds:
                 if (record.number, seed) not in self.history.records:
                     leaves = {**record.leaves, "training/seed": seed}
                     return _suggestion(self.history.suggested(record.number, seed, leaves))
         return None if self.running else Searcher.FINISHED
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another configuration will be tried."""
+        return len(self.history.searched) < self.history.trials and time.monotonic() < self.early_stopping.deadline
+
+    def _going_on(self, trial_id: str, record: TrialRecord) -> dict[str, Any]:
+        if record.seed is None:
+            self.bridge.go_on(trial_id, record.number)
+            self.running[trial_id] = record.number
+        return _suggestion(record)
+
+    def _released(self, trial_id: str) -> dict[str, Any] | None:
+        """A trial that has waited and goes on; those that do not are ended."""
+        while (number := self.early_stopping.release(not self.has_more)) is not None:
+            record = self.history.records[number, None]
+            if number not in self.early_stopping.reasons:
+                self.history.released(record)
+                return self._going_on(trial_id, record)
+            self.history.end(record, "pruned", self.early_stopping.reasons[number])
+            self.bridge.prune(number)
+        return None
+
+    def _new(self, trial_id: str) -> dict[str, Any] | None:
+        """The next configuration; None if it cannot be trained, or there is no other."""
+        found = self.bridge.suggest(trial_id)
+        if found is None:
+            self.history.exhausted()
+            return None
+        record = self.history.suggested(found["trial"], None, found["leaves"])
+        if "fault" in found:
+            self.history.end(record, "failed", found["fault"])
+            return None
+        self.running[trial_id] = record.number
+        return _suggestion(record)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if trial_id in self.running:
@@ -68,8 +103,10 @@ class Confirming(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.live.discard(trial_id)
         if trial_id in self.running:
-            self.running.remove(trial_id)
-            self.bridge.on_trial_complete(trial_id, result, error)
+            if self.running.pop(trial_id) in self.early_stopping.waiting:
+                self.bridge.on_trial_result(trial_id, result or {})
+            else:
+                self.bridge.on_trial_complete(trial_id, result, error)
 
     def save(self, checkpoint_path: str) -> None:
         self.bridge.save(checkpoint_path)

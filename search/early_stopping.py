@@ -16,10 +16,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.records import FAILED, METRIC
 
-MINIMUM_RESULTS = 6
-"""Trials that are compared at least, the one in question included, so that its cut lies between two of them."""
 REDUCTION = 4
 """A rung keeps one in so many: in simulated searches 3, the paper's other choice, needs a third more at 64 slots and a fifth more at one."""
+MINIMUM_RESULTS = REDUCTION
+"""Trials that are compared at least, the one in question included, so that the part that goes on is one trial or more."""
 OUT_OF_TIME = "the time budget was used up"
 
 Curve = Mapping[int, float]
@@ -43,10 +43,13 @@ Rule = Callable[[int, Curve, list[Curve]], Comparison]
 
 
 def asha(epoch: int, own: Curve, others: list[Curve]) -> Comparison:
-    """At epochs 1, 4, 16, ... the best quarter of those that came so far goes on."""
+    """At epochs 1, 4, 16, ... the best quarter of those that came so far goes on, each with its best value up to there.
+
+    That value is what a search ranks by, and one epoch's noise cannot undo it.
+    """
     rung = rung_before(epoch)
-    values = [curve[rung] for curve in others if rung in curve]
-    return Comparison(rung, own[rung], values, float(np.percentile(values or [0.0], 100 * (1 - 1 / REDUCTION))))
+    values = [_best(curve, rung) for curve in others if rung in curve]
+    return Comparison(rung, _best(own, rung), values, float(np.percentile(values or [0.0], 100 * (1 - 1 / REDUCTION))))
 
 
 def median(epoch: int, own: Curve, others: list[Curve]) -> Comparison:
@@ -80,46 +83,90 @@ def rung_before(epoch: int) -> int:
 class EarlyStopping(FIFOScheduler):
     """Applies a rule to the trials of a search, and leaves the confirmation of finalists alone.
 
-    A comparison with too few others waits: the trial goes on, and is judged after its next epoch that finds enough.
+    The first trials of a search with few slots wait after their first epoch until there are enough to compare, so that no
+    slot trains the first to its end before the second has begun. Any later comparison with too few others is put off: the trial
+    goes on, and is judged after its next epoch that finds enough.
     """
 
-    def __init__(self, rule: str, epochs: int, deadline: float = math.inf) -> None:
-        """epochs: of a full trial, which is not stopped after its last; deadline: `time.monotonic` after which all are."""
+    def __init__(self, rule: str, epochs: int, trials: int, deadline: float = math.inf) -> None:
+        """epochs: of a full trial, which is not stopped after its last; trials: of the search; deadline: `time.monotonic` after which all are stopped."""
         super().__init__()
         self.rule, self.epochs, self.deadline = RULES[rule], epochs, deadline
+        self.waited_for = MINIMUM_RESULTS if self.rule is not never and trials >= MINIMUM_RESULTS else 0
+        """Trials that have to begin until none waits for others."""
+        self.begun = 0
+        """Trials that have begun: their numbers are consecutive."""
         self.curves: dict[int, dict[int, float]] = {}
         self.judged: set[tuple[int, int]] = set()
         """Trial and epoch of the comparisons that were made."""
+        self.waiting: set[int] = set()
+        """Trials that have left their slot to others, until `release`."""
         self.reasons: dict[int, str] = {}
         """Why a trial was stopped, by its number."""
 
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self.begun = max(self.begun, trial.config["trial"] + 1)
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """STOP for a trial that waits, too: another training of Ray's takes it up where it is."""
         if trial.config["seed"] is not None or FAILED in result:
             return TrialScheduler.CONTINUE
         number, epoch = trial.config["trial"], int(result["epoch"])
         if epoch not in self.curves.get(number, {}):  # a trial that goes on tells its last epoch again
-            reason = self.judge(number, epoch, result[METRIC])
-            if reason is None and epoch < self.epochs and time.monotonic() > self.deadline:
-                reason = OUT_OF_TIME
-            if reason is not None:
-                self.reasons[number] = reason
-        return TrialScheduler.STOP if number in self.reasons else TrialScheduler.CONTINUE
+            self.take_in(number, epoch, result[METRIC], self.begun < self.waited_for)
+            if number not in self.reasons and epoch < self.epochs and time.monotonic() > self.deadline:
+                self.reasons[number] = OUT_OF_TIME
+        return TrialScheduler.STOP if number in self.reasons or number in self.waiting else TrialScheduler.CONTINUE
 
-    def judge(self, number: int, epoch: int, value: float) -> str | None:
-        """Take in a trial's next epoch; why it is stopped, or None."""
-        own = self.curves.setdefault(number, {})
-        own[epoch] = value
-        if epoch >= self.epochs:
-            return None
+    def take_in(self, number: int, epoch: int, value: float, may_wait: bool) -> None:
+        """A trial's next epoch: it goes on, has a reason not to, or waits, if it may and there are too few others."""
+        self.begun = max(self.begun, number + 1)
+        self.let_go(number)  # it went on before the search was interrupted
+        self.curves.setdefault(number, {})[epoch] = value
+        if epoch < self.epochs and not self._judge(number) and may_wait and epoch == 1:
+            self.waiting.add(number)
+
+    def release(self, is_last: bool) -> int | None:
+        """The first trial whose wait is over: it goes on, unless it is in `reasons` now. None where all have to wait on.
+
+        is_last: no other trial will begin, so that whoever cannot be compared goes on.
+        """
+        is_late = time.monotonic() > self.deadline
+        for number in sorted(self.waiting):
+            if is_late:
+                self.reasons[number] = OUT_OF_TIME
+            if is_late or self._judge(number) or is_last:
+                self.let_go(number)
+                return number
+        return None
+
+    def let_go(self, number: int) -> None:
+        """A trial does not wait any more, nor is it compared again where it did."""
+        if number in self.waiting:
+            self.waiting.remove(number)
+            self.judged.add((number, max(self.curves[number])))
+
+    def _judge(self, number: int) -> bool:
+        """Compare a trial where that is due, and give it a reason if it is stopped; whether there were enough others."""
+        own = self.curves[number]
+        epoch = max(own)
         found = self.rule(epoch, own, [curve for other, curve in self.curves.items() if other != number])
-        if (number, found.epoch) in self.judged or len(found.others) + 1 < MINIMUM_RESULTS:
-            return None
+        if (number, found.epoch) in self.judged:
+            return True
+        if len(found.others) + 1 < MINIMUM_RESULTS:
+            return False
         self.judged.add((number, found.epoch))
-        if found.own >= found.cut:
-            return None
-        place = f"{_ordinal(1 + sum(value > found.own for value in found.others))} of {len(found.others) + 1}"
-        when = "" if found.epoch == epoch else f" at epoch {found.epoch}"
-        return f"stopped after epoch {epoch}: recall@1{when} {found.own:.1f}, cut {found.cut:.1f}, {place}"
+        if found.own < found.cut:
+            place = f"{_ordinal(1 + sum(value > found.own for value in found.others))} of {len(found.others) + 1}"
+            when = "" if found.epoch == epoch else f" by epoch {found.epoch}"
+            self.reasons[number] = (
+                f"stopped after epoch {epoch}: recall@1{when} {found.own:.1f}, cut {found.cut:.1f}, {place}"
+            )
+        return True
+
+
+def _best(curve: Curve, epoch: int) -> float:
+    return max(value for at, value in curve.items() if at <= epoch)
 
 
 def _ordinal(number: int) -> str:

@@ -5,7 +5,7 @@ Each event is a line of history.jsonl on the disk before anything follows from i
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial
 
 from search.checkpoints import prune
 from search.cluster import Slots, check_ray
+from search.early_stopping import EarlyStopping
 from search.nodes import NodeWatch
 from search.records import FAILED, Events, State, TrialKey, TrialRecord, what_varied
 from search.screen import Screen
@@ -42,19 +43,19 @@ class History(Callback):
         confirm: int,
         seeds: list[int],
         kept: int,
-        stops: Mapping[int, str],
+        early_stopping: EarlyStopping,
         resume: str,
         slots: Slots,
     ) -> None:
         """folder: of the search; base: what a trial is before the space varies it; trials: how many there will be; confirm, seeds:
-        how many of the best are trained again, with which; kept: trials whose weights are kept; stops: why, by trial; resume: the command that goes on after an interruption; slots: where they run.
+        how many of the best are trained again, with which; kept: trials whose weights are kept; early_stopping: who was stopped or waits; resume: the command that goes on after an interruption; slots: where they run.
         """
         self.folder, self.kept, self.resume = folder, kept, resume
         self.file = folder / "history.jsonl"
         self.base, self.epochs = base, base.training.epochs
         self.trials, self.confirm, self.seeds = trials, confirm, seeds
         self.confirmations = confirm * len(seeds)
-        self.tracker, self.screen, self.stops = tracker, screen, stops
+        self.tracker, self.screen, self.early_stopping = tracker, screen, early_stopping
         self.storage = StorageWatch(folder, screen.say)
         self.nodes = NodeWatch(slots, screen.say)
         self.is_interrupted = False
@@ -133,12 +134,17 @@ class History(Callback):
             first_step_at=result["first_step_at"],
             reported_at=result["reported_at"],
             worker=worker,
-            stop=self.stops.get(record.number) if record.seed is None else None,
+            stop=self.early_stopping.reasons.get(record.number) if record.seed is None else None,
+            waits=record.seed is None and record.number in self.early_stopping.waiting,
         )
         self.tracker.epochs(record)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self.close(self._record(trial))
+        record = self._record(trial)
+        if record.waits:
+            del self.begun[record.key]
+        else:
+            self.close(record)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         record = self._record(trial)
@@ -147,6 +153,18 @@ class History(Callback):
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         record = self._record(trial)
         self.screen.say(f"lost      the worker of {record.title.strip()}; it goes on after epoch {len(record.epochs)}")
+
+    def released(self, record: TrialRecord) -> None:
+        """A trial that waited for others goes on."""
+        self._note("released", trial=record.number)
+
+    def exhausted(self) -> None:
+        """The space has no other configuration: the search ends with those that there are."""
+        asked, self.trials = self.trials, len(self.searched)
+        self.confirmations = min(self.confirm, self.trials) * len(self.seeds)
+        self.screen.say(
+            f"space     no other configuration is left after {self.trials} trials, where {asked} were asked for"
+        )
 
     def close(self, record: TrialRecord) -> None:
         """A trial that ended by itself or was stopped."""

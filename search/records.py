@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from vpr.config import Value
 from vpr.leaves import to_text
@@ -29,6 +29,8 @@ class TrialRecord:
     """training/seed of a finalist that is trained again; None for a trial of the search."""
     state: State = "running"
     stop_reason: str = ""
+    waits: bool = False
+    """For others to be compared with, after its last epoch."""
     epochs: list[dict[str, float]] = field(default_factory=list)
     """Metrics of each finished epoch, by `EpochResult.metrics`' names."""
     usage: list[dict[str, float]] = field(default_factory=list)
@@ -79,6 +81,17 @@ class TrialRecord:
         return max(self.epochs, key=best_key, default=None)
 
 
+class Report(NamedTuple):
+    """An epoch of one of the search's own trials."""
+
+    trial: int
+    epoch: int
+    recall: float
+    """val recall@1 in per cent."""
+    waits: bool = False
+    """For others to be compared with."""
+
+
 @dataclass
 class Events:
     """A search's history.jsonl, read line by line: trials and the sessions in which they ran."""
@@ -86,8 +99,8 @@ class Events:
     records: dict[TrialKey, TrialRecord] = field(default_factory=dict)
     sessions: list[list[float]] = field(default_factory=list)
     """Unix seconds of the first and the last line of each run of the command."""
-    reports: list[tuple[int, int, float]] = field(default_factory=list)
-    """Trial, epoch and val recall@1 in per cent, of the search's own trials in the order in which they came."""
+    reports: list[Report] = field(default_factory=list)
+    """In the order in which they came."""
     is_finished: bool = False
 
     def read(self, lines: Iterable[bytes]) -> None:
@@ -95,7 +108,7 @@ class Events:
             self.apply(json.loads(line))
 
     def apply(self, event: dict[str, Any]) -> None:
-        """One line: `session`, `suggested`, `epoch`, `again`, `ended` or `finished`, with its time `at`."""
+        """One line: `session`, `suggested`, `epoch`, `again`, `released`, `ended` or `finished`, with its time `at`."""
         if event["event"] == "session":
             self.sessions.append([event["at"], event["at"]])
             self.is_finished = False
@@ -116,21 +129,28 @@ class Events:
 
     def _epoch(self, event: dict[str, Any]) -> None:
         record = self.records[event["trial"], event["seed"]]
+        event.setdefault("waits", False)  # before version 0.6 nobody did
         record.epochs.append(event["metrics"])
         record.usage.append(event.get("usage", {}))  # searches of version 0.5 did not note it
         if record.seed is None:
-            self.reports.append((record.number, int(event["metrics"]["epoch"]), event["metrics"][METRIC]))
+            metrics, waits = event["metrics"], event["waits"]
+            self.reports.append(Report(record.number, int(metrics["epoch"]), metrics[METRIC], waits))
         record.times.append(event["reported_at"])
         record.seconds += event["seconds"]
         record.first_step_at = record.first_step_at or event["first_step_at"]
         record.worker = event["worker"]
         record.stop_reason = event["stop"] or ""
+        record.waits = event["waits"]
 
     def _again(self, event: dict[str, Any]) -> None:
         """A training that was cut off went on after this epoch."""
 
+    def _released(self, event: dict[str, Any]) -> None:
+        self.records[event["trial"], None].waits = False
+
     def _ended(self, event: dict[str, Any]) -> None:
         record = self.records[event["trial"], event["seed"]]
+        record.waits = False
         record.state, record.stop_reason, record.ended_at = event["state"], event["reason"], event["at"]
 
     def _finished(self, event: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ class Rung:
     completed: int
     """Trials that ran to their end: those of which the correlation is."""
     rank_correlation: float | None
-    """Spearman's, of val recall@1 here and the best in the end; None for fewer than three or all equal."""
+    """Spearman's, of the best val recall@1 up to here and in the end; None for fewer than three or all equal."""
 
 
 def rungs_of(trials: Iterable[TrialRecord], epochs: int) -> list[Rung]:
@@ -31,7 +31,7 @@ def rungs_of(trials: Iterable[TrialRecord], epochs: int) -> list[Rung]:
     for epoch in filter(is_rung, range(1, epochs)):
         reached = [record for record in trials if len(record.epochs) >= epoch]
         completed = [record for record in reached if record.state == "completed" and record.best]
-        here = [record.epochs[epoch - 1]["val/recall_at_1"] for record in completed]
+        here = [max(at["val/recall_at_1"] for at in record.epochs[:epoch]) for record in completed]
         there = [record.best["val/recall_at_1"] for record in completed if record.best]
         is_defined = len(completed) > 2 and len(set(here)) > 1 and len(set(there)) > 1
         correlation = round(float(spearmanr(here, there).statistic), 3) if is_defined else None

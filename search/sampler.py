@@ -1,18 +1,21 @@
 """TPE that learns from trials while they run, and from stopped and failed ones what they are worth."""
 
+import copy
 import zlib
 from collections.abc import Container, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 RANDOM_TRIALS = 8
 """First trials, known-good ones included, that are drawn without TPE's model."""
+MODELLED_DRAFTS = 10
+"""Drafts of a configuration that TPE makes; those after them are random."""
 
 
 class LiveTPE(BaseSampler):
@@ -21,7 +24,7 @@ class LiveTPE(BaseSampler):
     Optuna's own ranks any completed trial above any stopped one, does not see failed ones, takes running ones for bad however
     well they do, and starts at random until trials have ended: with 64 slots all that the first wave learns goes unused.
     A trial without a value yet counts as the worst (the constant liar of Ginsbourger et al. 2010), and so does a failed one.
-    What is drawn depends on the seed, the trial's number, the leaf and the trials before alone, so that a search which is
+    What is drawn depends on the seed, the trial's number, the leaf, the draft and the trials before alone, so that a search which is
     resumed anywhere draws the same.
     """
 
@@ -34,6 +37,8 @@ class LiveTPE(BaseSampler):
         self.ended: dict[int, FrozenTrial] = {}
         """What was made of trials that will not change any more."""
         self.common = IntersectionSearchSpace()
+        self.draft = 0
+        """How many configurations were drawn for the trial before and found to be known."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         found = self.common.calculate(self._before(study, trial))
@@ -42,18 +47,21 @@ class LiveTPE(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._tpe(trial, "").sample_relative(self._before(study, trial), trial, search_space)
+        return self._sampler(trial, "").sample_relative(self._before(study, trial), trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        tpe = self._tpe(trial, param_name)
-        return tpe.sample_independent(self._before(study, trial), trial, param_name, param_distribution)
+        sampler = self._sampler(trial, param_name)
+        return sampler.sample_independent(self._before(study, trial), trial, param_name, param_distribution)
 
-    def _tpe(self, trial: FrozenTrial, leaf: str) -> TPESampler:
+    def _sampler(self, trial: FrozenTrial, leaf: str) -> BaseSampler:
         # Leaves that all trials have are modelled jointly, conditional ones each by itself: in simulated searches that needed
         # a quarter less than `group=True`, which models each branch jointly from the few trials that it has.
-        seed = zlib.crc32(f"{self.seed} {trial.number} {leaf}".encode())
+        draft = f" draft {self.draft}" if self.draft else ""
+        seed = zlib.crc32(f"{self.seed} {trial.number} {leaf}{draft}".encode())
+        if self.draft >= MODELLED_DRAFTS:
+            return RandomSampler(seed=seed)
         return TPESampler(seed=seed, n_startup_trials=self.random_trials, constant_liar=False)
 
     def _before(self, study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
@@ -80,6 +88,31 @@ class LiveTPE(BaseSampler):
         if trial.state.is_finished():
             self.ended[trial.number] = found
         return found
+
+
+class Drafts(BaseSampler):
+    """Draws what a LiveTPE would draw for a study's next trial, in studies that are thrown away."""
+
+    def __init__(self, live: LiveTPE, study: optuna.Study) -> None:
+        self.live, self.study, self.number = live, study, len(study.get_trials(deepcopy=False))
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self.live.infer_relative_search_space(self.study, self._next(trial))
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self.live.sample_relative(self.study, self._next(trial), search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self.live.sample_independent(self.study, self._next(trial), param_name, param_distribution)
+
+    def _next(self, draft: FrozenTrial) -> FrozenTrial:
+        trial = copy.copy(draft)
+        trial.number = self.number
+        return trial
 
 
 class Shown(InMemoryStorage):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from search.history import History
-from search.records import TrialKey, TrialRecord
+from search.records import Report, TrialKey, TrialRecord
 from vpr.results import best_key
 
 SHOWN_IMPROVEMENTS = 4
@@ -27,8 +27,8 @@ class Standing:
     slots: int
     """Trainings that may run at once now."""
     records: Sequence[TrialRecord]
-    reports: Sequence[tuple[int, int, float]]
-    """Trial, epoch and val recall@1 in per cent, as they came."""
+    reports: Sequence[Report]
+    """As they came."""
     running: dict[TrialKey, float]
     """Unix seconds when a worker began the training, in this session, or when it told its last epoch."""
     seconds: float
@@ -50,6 +50,11 @@ class Standing:
     def live(self) -> list[TrialRecord]:
         """Those that run, in the order in which they began."""
         return [record for record in self.records if record.key in self.running and not record.has_ended]
+
+    @property
+    def waiting(self) -> int:
+        """Trials that wait for others to be compared with."""
+        return sum(record.waits for record in self.records)
 
     @property
     def states(self) -> Counter[str]:
@@ -91,12 +96,12 @@ def improvements(standing: Standing) -> list[tuple[float, int]]:
     """Each trial that raised the best val recall@1 so far (per cent), with what it raised it to, in order."""
     steps: list[tuple[float, int]] = []
     failed = {record.number for record in standing.searched if record.state == "failed"}
-    for number, _, recall in standing.reports:
-        if number in failed or (steps and recall <= steps[-1][0]):
+    for report in standing.reports:
+        if report.trial in failed or (steps and report.recall <= steps[-1][0]):
             continue
-        if steps and steps[-1][1] == number:
+        if steps and steps[-1][1] == report.trial:
             steps.pop()
-        steps.append((recall, number))
+        steps.append((report.recall, report.trial))
     return steps
 
 
@@ -192,6 +197,7 @@ def describe(standing: Standing) -> str:
     more = f" ({', '.join(at)}{', ...' if len(standing.live) > 2 else ''})" if at else ""
     counts = (
         f"{ended}/{standing.trials} trials, {again}/{standing.confirmations} again, {len(standing.live)} running{more}"
+        + (f", {standing.waiting} waiting for others" if standing.waiting else "")
     )
     return (
         f"progress  {counts}; best {describe_best(standing)}; {duration(standing.seconds)}, {describe_left(standing)}"

@@ -33,10 +33,10 @@ def run_trials(plan: Plan, slots: Slots, tracker: Tracker, screen: Screen) -> Hi
     What history.jsonl holds of an earlier session is not done again: Optuna, MLflow and the early stopping are told what
     they missed, and trials that ran go on from their last epoch.
     """
-    early_stopping = EarlyStopping(plan.early_stopping, plan.epochs)
+    early_stopping = EarlyStopping(plan.early_stopping, plan.epochs, plan.trials)
     history = History(
         *(plan.folder, plan.base, tracker, screen, plan.trials, plan.confirm, plan.confirm_seeds, plan.kept),
-        stops=early_stopping.reasons,
+        early_stopping=early_stopping,
         resume=plan.resume,
         slots=slots,
     )
@@ -102,8 +102,11 @@ def interruptible(warn: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
 def _catch_up(history: History, early_stopping: EarlyStopping, bridge: OptunaBridge) -> None:
     """Bring all that forgets with a process to where history.jsonl is."""
     known = list(history.records.values())
-    for number, epoch, recall in history.events.reports:
-        early_stopping.judge(number, epoch, recall)
+    for report in history.events.reports:
+        early_stopping.take_in(*report)
+    for record in known:
+        if record.seed is None and not record.waits:
+            early_stopping.let_go(record.number)
     lost = bridge.reconcile({record.number: record for record in history.searched})
     for record in known:
         history.track(record)
@@ -149,9 +152,8 @@ def _tune(
         device=slots.device,
     )
     # Confirming itself knows how many fit at once, and ends when there is nothing left to suggest.
-    samples = plan.trials + history.confirmations
-    deadline = early_stopping.deadline
-    searcher = Confirming(bridge, history, plan.trials, plan.confirm, plan.confirm_seeds, deadline)
+    samples = plan.trials + history.confirmations + early_stopping.waited_for
+    searcher = Confirming(bridge, history, early_stopping, plan.confirm, plan.confirm_seeds)
     drive(trainable, slots, searcher, early_stopping, [history, interrupts], samples)
 
 
@@ -163,7 +165,10 @@ def drive(
     callbacks: list[tune.Callback],
     samples: int,
 ) -> None:
-    """Let Ray Tune run what the searcher suggests, at most `samples` trainings, until it has nothing more."""
+    """Let Ray Tune run what the searcher suggests, at most `samples` trainings, until it has nothing more.
+
+    Ray counts a training that waited twice.
+    """
     # What Ray writes for itself is not needed after it.
     with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch:
         tuner = tune.Tuner(
@@ -191,4 +196,4 @@ def drive(
 
 
 def _folder(trial: Any) -> str:
-    return str(trial.config["folder"])
+    return f"{trial.config['folder']}-{trial.trial_id}"  # one that waited comes twice

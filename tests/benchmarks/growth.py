@@ -71,13 +71,13 @@ def ours(trials: int, folder: Path, times: Times) -> None:
     base = from_leaves({"training/epochs": 1})
     space = load_space("losses")
     slots = Slots(1, 0, SLOTS, "this machine", "")
-    early_stopping = EarlyStopping("asha", 1)
+    early_stopping = EarlyStopping("asha", 1, trials)
     tracker = Tracker(default_address(folder), "growth", "growth-1", {}, folder)
     with Path(os.devnull).open("w") as nowhere:
-        stops = early_stopping.reasons
-        history = History(folder, base, tracker, Screen(Console(file=nowhere)), trials, 0, [], 3, stops, "", slots)
+        screen = Screen(Console(file=nowhere))
+        history = History(folder, base, tracker, screen, trials, 0, [], 3, early_stopping, "", slots)
         bridge = OptunaBridge(space, folder / "study.journal", "growth", base, {}, SEED)
-        searcher = Confirming(bridge, history, trials, 0, [], math.inf)
+        searcher = Confirming(bridge, history, early_stopping, 0, [])
         drive(sleep, slots, searcher, early_stopping, [history, times], trials)
     while tracker.waiting:  # what MLflow does not have yet is part of the cost
         time.sleep(0.01)

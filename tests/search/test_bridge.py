@@ -9,8 +9,8 @@ import pytest
 from search.bridge import OptunaBridge
 from search.records import FAILED, METRIC, TrialRecord
 from search.sampler import RANDOM_TRIALS, LiveTPE
-from search.space import first_tries, load_space, suggest_from
-from tests.benchmarks.curves import study_problem
+from search.space import Space, first_tries, load_space, suggest_from
+from tests.benchmarks.curves import surface_problem
 from tests.benchmarks.simulation import ours, play, ray_as_shipped
 from vpr.config import MINABLE_LOSSES
 from vpr.errors import ConfigError
@@ -101,14 +101,15 @@ def test_a_pinned_leaf_is_held_under_every_choice_that_has_it(tmp_path):
     ],
 )
 def test_a_recorded_search_with_asha_is_told_as_it_was(method, tmp_path):
-    """Forty trials of the study's curves on eight slots, as Ray's controller drives searcher and scheduler; one crashes."""
-    searcher, scheduler = method(study_problem(), 0, tmp_path)
+    """Trials of a surface over the space `full` on eight slots, as Ray's controller drives searcher and scheduler; one crashes."""
+    problem = surface_problem(0)
+    searcher, scheduler = method(problem, 0, tmp_path)
     searcher.suggest("crashed")
     searcher.on_trial_complete("crashed", None, error=True)
     searcher.suggest("nan")
     searcher.on_trial_complete("nan", {METRIC: math.nan, "epoch": 1, "training_iteration": 1})
     spent = []
-    ends = play(study_problem(), searcher, scheduler, 8, 0, lambda now, recall: spent.append(now) or len(spent) > 150)
+    ends = play(problem, searcher, scheduler, 8, 0, lambda now, recall: spent.append(now) or len(spent) > 150)
     assert len(ends) > 20 and min(ends.values()) == 1 and max(ends.values()) == 10
     study = searcher._ot_study
     known = searcher._ot_trials if method is ray_as_shipped else searcher.trials
@@ -203,3 +204,21 @@ def test_what_is_drawn_depends_on_the_trials_before_alone(tmp_path):
         found = bridge.suggest("x")
         assert (found["trial"], found["leaves"], bridge.begun) == (number, leaves[number], [])
         bridge.on_trial_complete("x", {METRIC: 10.0 + number % 7, "epoch": 3})
+
+
+def test_no_configuration_is_trained_twice_and_none_is_left_in_the_end(tmp_path):
+    """Six configurations, of which the best would be drawn again and again."""
+
+    def suggest(trial):
+        trial.suggest_categorical("loss/name", ["triplet", "circle"])
+        trial.suggest_categorical("optimizer/lr", [0.1, 0.01, 0.001])
+
+    base = from_leaves({"training/epochs": 3})
+    known = [{"loss/name": "circle", "optimizer/lr": 0.1}]
+    bridge = OptunaBridge(Space("six", suggest, known, None, ""), tmp_path / "six.journal", "six", base, {}, seed=0)
+    drawn = []
+    for number in range(6):
+        drawn.append(tuple(bridge.suggest(str(number))["leaves"].values()))
+        bridge.on_trial_complete(str(number), {METRIC: 50.0 * drawn[-1][1], "epoch": 3})
+    assert drawn[0] == ("circle", 0.1) and len(set(drawn)) == 6
+    assert bridge.suggest("6") is None and len(bridge.study.trials) == 6

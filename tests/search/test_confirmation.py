@@ -5,38 +5,61 @@ from types import SimpleNamespace
 from ray.tune.search import Searcher
 
 from search.confirmation import Confirming
-from search.records import TrialRecord
+from search.early_stopping import EarlyStopping
+from search.records import METRIC, TrialRecord
 
 
 class Bridge:
-    """As many suggestions as are asked for."""
+    """As many suggestions as are left."""
 
     def __init__(self):
         self.trials = {}
+        self.left = 1000
+        self.completed = []
+        self.pruned = []
 
     def suggest(self, trial_id):
+        if len(self.trials) == self.left:
+            return None
         self.trials[trial_id] = max(self.trials.values(), default=-1) + 1
         return {"trial": self.trials[trial_id], "leaves": {}}
 
     def go_on(self, trial_id, number):
         self.trials[trial_id] = number
 
-    def on_trial_complete(self, trial_id, result=None, error=False):
+    def on_trial_result(self, trial_id, result):
         pass
+
+    def on_trial_complete(self, trial_id, result=None, error=False):
+        self.completed.append(self.trials[trial_id])
+
+    def prune(self, number):
+        self.pruned.append(number)
 
 
 class Known:
     """A history that keeps suggestions and is ranked by the test."""
 
-    def __init__(self, records=()):
+    def __init__(self, trials, records=()):
+        self.trials = trials
         self.records = {record.key: record for record in records}
         self.ranking = []
+        self.ended = []
         self.storage = SimpleNamespace(has_room=True)
         self.nodes = SimpleNamespace(fitting=100)
 
     @property
     def searched(self):
         return [record for record in self.records.values() if record.seed is None]
+
+    def released(self, record):
+        pass
+
+    def exhausted(self):
+        self.trials = len(self.searched)
+
+    def end(self, record, state, reason):
+        self.ended.append(record.number)
 
     def look(self):
         """Ray and the disk of this test are well."""
@@ -49,8 +72,9 @@ class Known:
 
 
 def search(trials, confirm, seeds, deadline=float("inf"), records=()):
-    history = Known(records)
-    return Confirming(Bridge(), history, trials, confirm, seeds, deadline), history.ranking
+    history = Known(trials, records)
+    early_stopping = EarlyStopping("none", 9, trials, deadline)
+    return Confirming(Bridge(), history, early_stopping, confirm, seeds), history.ranking
 
 
 def test_a_certain_finalist_starts_while_others_still_run():
@@ -95,7 +119,7 @@ def test_what_was_cut_off_goes_on_first_and_nothing_is_confirmed_twice():
     ]
     confirming, ranking = search(trials=3, confirm=1, seeds=[1, 2], records=records)
     assert [confirming.suggest(name)["folder"] for name in "ab"] == ["trial-0001", "trial-0000-seed-2"]
-    assert confirming.bridge.trials == {"a": 1} and confirming.running == {"a"}
+    assert confirming.bridge.trials == {"a": 1} and confirming.running == {"a": 1}
     assert confirming.suggest("c")["seed"] is None and len(confirming.history.searched) == 3
     ranking += [records[0], records[1]]
     confirming.on_trial_complete("a"), confirming.on_trial_complete("c")
@@ -119,3 +143,36 @@ def test_a_machine_that_joins_gets_trials_at_once():
     confirming.history.nodes.fitting = 1
     confirming.on_trial_complete("a")
     assert confirming.suggest("d") is None, "two still run, where one fits"
+
+
+def test_a_trial_that_waited_goes_on_before_another_begins():
+    confirming, ranking = search(trials=5, confirm=0, seeds=[1])
+    confirming.early_stopping = early_stopping = EarlyStopping("asha", 9, trials=5)
+    confirming.history.nodes.fitting = 1
+
+    def train(name, value):
+        suggestion = confirming.suggest(name)
+        trial = SimpleNamespace(config=suggestion)
+        early_stopping.on_trial_add(None, trial)
+        result = {METRIC: value, "epoch": 1}
+        if early_stopping.on_trial_result(None, trial, result) == "STOP":
+            confirming.on_trial_complete(name, result)
+        return suggestion["trial"]
+
+    assert [train(name, value) for name, value in (("a", 10.0), ("b", 50.0), ("c", 20.0), ("d", 30.0))] == [0, 1, 2, 3]
+    assert confirming.history.ended == [] and confirming.bridge.completed == [3]
+    assert confirming.suggest("e")["trial"] == 1, "the best of those that waited"
+    assert confirming.history.ended == [0] and confirming.bridge.pruned == [0]
+    confirming.on_trial_complete("e")
+    assert confirming.suggest("f")["trial"] == 4, "trial 2 was stopped, and a new one begins"
+    assert confirming.history.ended == [0, 2]
+
+
+def test_a_space_without_another_configuration_ends_the_search():
+    confirming, ranking = search(trials=5, confirm=1, seeds=[1])
+    confirming.bridge.left = 2
+    assert confirming.suggest("a") and confirming.suggest("b") and confirming.suggest("c") is None
+    assert confirming.history.trials == 2
+    ranking += [TrialRecord(0, {}, state="completed"), TrialRecord(1, {}, state="pruned")]
+    confirming.on_trial_complete("a"), confirming.on_trial_complete("b")
+    assert confirming.suggest("d")["seed"] == 1

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,13 +47,23 @@ def on_a_terminal(flags) -> str:
 
 @pytest.fixture(scope="module")
 def storage(city, tmp_path_factory):
-    """Two searches with the same command: `whole`, on a terminal, and `cut`, in a pipe, which is interrupted after two trials."""
+    """Two searches with the same command: `whole`, on a terminal, and `cut`, in a pipe, which is interrupted twice.
+
+    The first time while two trials wait for others to be compared with, the second after two have ended.
+    """
     storage = tmp_path_factory.mktemp("resume")
     flags = ["--data", str(city), "--storage", str(storage), *FLAGS, *CONFIRM, *SETTINGS]
     (storage / "shown").write_text(on_a_terminal(["--name", "whole", *flags]))
-    command = [sys.executable, "-u", "search/run.py", "--name", "cut", *flags]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout
+    history = storage / "cut/history.jsonl"
+    with searching("--name", "cut", *flags) as process:
+        while not history.exists() or history.read_text().count('"waits": true') < 2:
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 130, process.stdout.read()
+    events = [json.loads(line)["event"] for line in history.read_text().splitlines()]
+    assert "ended" not in events and "released" not in events
+    with searching("--name", "cut", "--storage", str(storage)) as process:
         lines = []
         for line in process.stdout:
             lines.append(line)
@@ -61,6 +72,11 @@ def storage(city, tmp_path_factory):
         assert process.wait(120) == 130, "".join(lines)
     (storage / "printed").write_text("".join(lines))
     return storage
+
+
+def searching(*flags):
+    command = [sys.executable, "-u", "search/run.py", *flags]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_a_terminal_shows_the_picture_and_gets_its_cursor_back(storage):
@@ -79,7 +95,7 @@ def test_an_interruption_says_how_to_go_on_and_looks_at_no_test_set(storage):
     assert "The search was interrupted: " in (storage / "cut/report.html").read_text()
     summary = json.loads((storage / "cut/summary.json").read_text())
     states = [entry["state"] for entry in summary["trials"]]
-    assert 2 <= len(states) < TRIALS and set(states) <= {"completed", "interrupted"} and summary["test"] == {}
+    assert 2 <= len(states) < TRIALS and set(states) <= {"completed", "pruned", "interrupted"} and summary["test"] == {}
     assert {look["search"] for look in read_ledger(storage / "test-ledger.jsonl")} == {"whole"}
 
 
@@ -107,7 +123,7 @@ def test_the_name_alone_goes_on_to_the_same_numbers(storage):
     whole, cut = (numbers(storage / name / "summary.json") for name in ("whole", "cut"))
     assert whole == cut and len(whole[0]) == TRIALS
     summary = json.loads((storage / "cut/summary.json").read_text())
-    assert summary["sessions"] == 2
+    assert summary["sessions"] == 3
     assert summary["ledger"]["looks"]["sf_xs/test"] == {"this_search": 1, "all": 2}
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     assert commit and summary["git_commit"].startswith(commit)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from search.meters import gpu_use
 from search.picture import draw
-from search.records import TrialRecord
+from search.records import Report, TrialRecord
 from search.screen import Screen
 from search.standing import Standing, describe, duration, improvements, seconds_left
 
@@ -39,7 +39,9 @@ def standing(*records, trials=12, confirmations=4, slots=2, budget_s=None):
     """Of trainings that told their last epoch five seconds ago."""
     return Standing(
         *("mine", trials, confirmations, EPOCHS, slots, records),
-        reports=[(r.number, e["epoch"], e["val/recall_at_1"]) for r in records if r.seed is None for e in r.epochs],
+        reports=[
+            Report(r.number, e["epoch"], e["val/recall_at_1"]) for r in records if r.seed is None for e in r.epochs
+        ],
         running={record.key: NOW - 5 for record in records if not record.has_ended},
         seconds=130.0,
         budget_s=budget_s,
