@@ -99,7 +99,7 @@ def _counts(standing: Standing, width: int) -> RenderableType:
 def _ended(standing: Standing) -> Text:
     states = standing.states
     failed = (f"{states['failed']} failed", "bold red" if states["failed"] else "")
-    waiting = f"; {standing.waiting} waiting for others to be compared with" if standing.waiting else ""
+    waiting = f"; {standing.waiting} waiting to be compared" if standing.waiting else ""
     return _line(
         "ended", Text.assemble(f"{states['completed']} completed, {states['pruned']} pruned, ", failed, waiting)
     )

@@ -197,7 +197,7 @@ def describe(standing: Standing) -> str:
     more = f" ({', '.join(at)}{', ...' if len(standing.live) > 2 else ''})" if at else ""
     counts = (
         f"{ended}/{standing.trials} trials, {again}/{standing.confirmations} again, {len(standing.live)} running{more}"
-        + (f", {standing.waiting} waiting for others" if standing.waiting else "")
+        + (f", {standing.waiting} waiting to be compared" if standing.waiting else "")
     )
     return (
         f"progress  {counts}; best {describe_best(standing)}; {duration(standing.seconds)}, {describe_left(standing)}"

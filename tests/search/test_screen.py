@@ -103,6 +103,16 @@ def test_the_time_left_of_full_trainings_is_their_epochs_over_the_slots():
     assert seconds_left(stopped) < 6 * 80 / 2
 
 
+def test_trials_that_wait_are_told_apart_from_those_that_run():
+    waiting = trial(0, [20.0])
+    waiting.waits = True
+    found = standing(waiting, trial(1, [30.0]))
+    del found.running[waiting.key]
+    lines = lines_of(draw(found, "", "", 80, 24), 80)
+    assert any(line.strip().endswith("0 failed; 1 waiting to be compared") for line in lines)
+    assert ", 1 running (trial 1 at epoch 1), 1 waiting to be compared; best" in describe(found)
+
+
 def test_improvements_are_those_of_the_trials_that_did_not_fail():
     assert improvements(standing(trial(0, [90.0], "failed"), trial(1, [10.0, 30.0, 20.0]), trial(2, [30.0]))) == [
         (30.0, 1)
