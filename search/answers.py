@@ -33,8 +33,8 @@ class Answers:
 
 
 def answers_file(folder: Path, key: TrialKey, name: str) -> Path:
-    """Where the answers of a model on a set lie; folder: of the search."""
-    return folder / "answers" / f"{key[0]}-{key[1]}-{name.replace('/', '-')}.npz"
+    """Where the answers of a model on a set lie, another file for `a/b` than for `a-b`; folder: of the search."""
+    return folder / "answers" / f"{key[0]}-{key[1]}-{name.replace('-', '--').replace('/', '-')}.npz"
 
 
 def read_answers(file: Path) -> Answers | None:

@@ -14,6 +14,9 @@ from vpr.datasets import find_images, position
 from vpr.describe import describe_files, read_descriptors
 from vpr.errors import ConfigError, DataError
 
+SAME = 0.05
+"""Distance up to which two descriptors of a picture are the same: devices round differently."""
+
 
 @dataclass(frozen=True)
 class LocateSettings:
@@ -74,6 +77,13 @@ def main(settings: LocateSettings) -> int:
             raise DataError(
                 f"{settings.descriptors} holds descriptors of {descriptors.shape[1]} numbers, the model gives {model.dim}; write it with this model"
             )
+        first = next((row for row, path in enumerate(paths) if path.is_file()), None)
+        if first is not None:  # else its pictures lie on another machine
+            again = describe_files(model, [paths[first]], size, device)[0]
+            if np.linalg.norm(again - descriptors[first]) > SAME:
+                raise DataError(
+                    f"{settings.descriptors} is of another model, or {paths[first]} is another picture now; write it with this model"
+                )
     else:
         assert settings.database
         paths = find_images(settings.database)

@@ -150,7 +150,7 @@ def test_day_and_night_are_known_where_a_name_says_so():
 
 def test_answers_come_back_as_they_were_kept(tmp_path):
     file = answers_file(tmp_path, (3, 1), "sf_xs/test")
-    assert read_answers(file) is None
+    assert read_answers(file) is None and answers_file(tmp_path, (3, 1), "sf_xs-test") != file
     keep_answers(file, Answers(np.array([0, NEVER]), np.array([[1, 2], [0, 2]]), 25.0, ["database/é.jpg"], "abc"))
     found = read_answers(file)
     assert found.first.tolist() == [0, NEVER] and found.nearest.tolist() == [[1, 2], [0, 2]]

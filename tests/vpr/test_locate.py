@@ -89,6 +89,18 @@ def test_descriptors_of_before_and_a_query_without_position(model, city, tmp_pat
     assert "position not known" in printed and "away" not in printed and "distance 0.000" in printed
 
 
+def test_descriptors_of_another_model_of_the_same_size_are_refused(model, city, config, tmp_path):
+    torch.manual_seed(1)
+    other = tmp_path / "other.pt"
+    save_checkpoint(other, {"model": PlaceModel(config.model, config.data.image_size).state_dict()}, config)
+    database = find_sets(city).val / "database"
+    describe.main(describe.DescribeSettings(str(other), (database,), tmp_path / "d.npy"))
+    query = min(database.rglob("*.jpg"))
+    with pytest.raises(DataError, match="of another model"):
+        locate.main(locate.LocateSettings(model, query, descriptors=tmp_path / "d.npy"))
+    assert locate.main(locate.LocateSettings(str(other), query, descriptors=tmp_path / "d.npy")) == 0
+
+
 def test_what_is_not_right_is_marked_wrong(tmp_path):
     names = ["@0@0@10@S@x@.jpg", "@24@0@10@S@x@.jpg", "@26@0@10@S@x@.jpg"]
     paths = [tmp_path / name for name in names]
