@@ -9,7 +9,8 @@ from optuna.visualization import plot_parallel_coordinate
 
 from search.figures import Chart
 from search.importance import by_best_value, reported_trials
-from search.recorded import Recorded, is_choice, short
+from search.recorded import Recorded, is_choice
+from search.records import short
 
 AXES = 7
 STRENGTHS = (0.08, 0.12, 0.2, 0.35, 0.7, 1.0)

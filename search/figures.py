@@ -8,8 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from search.recorded import Recorded, is_choice, recall, short, to_short_text
-from search.records import METRIC, TrialRecord
+from search.recorded import Recorded, is_choice, recall, to_short_text
+from search.records import METRIC, TrialRecord, short
 from search.rungs import saved_seconds
 
 COLOURS = ("#3f7fc4", "#c9702a", "#3b9166", "#8f6bc4", "#c95a5a", "#2f8f9d", "#8f822b")

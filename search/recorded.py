@@ -104,11 +104,5 @@ def is_choice(name: str) -> bool:
     return name.endswith(("/name", "/aggregation", "/backbone"))
 
 
-def short(name: str) -> str:
-    """A leaf's name as tables and axes show it: `lr`, `loss`, `loss/lr`."""
-    branch, _, leaf = name.partition("/")
-    return branch if leaf == "name" else name if name == "loss/lr" else leaf
-
-
 def to_short_text(value: Value) -> str:
     return f"{value:.3g}" if isinstance(value, float) else to_text("", value)

@@ -14,6 +14,8 @@ METRIC = "val/recall_at_1"
 FAILED = "failed"
 """In a report: why the trial will end now, instead of an epoch's metrics."""
 State = Literal["running", "completed", "pruned", "failed", "interrupted"]
+ALIKE = ("loss/lr", "loss/alpha", "optimizer/alpha")
+"""Leaves that share their last name with another."""
 TrialKey = tuple[int, int | None]
 """Trial and, for a finalist that is trained again, seed."""
 
@@ -157,6 +159,12 @@ class Events:
         self.is_finished = True
 
 
+def short(name: str) -> str:
+    """A leaf's name as tables and axes show it: `lr`, `loss`, and whole where another would look the same."""
+    branch, _, leaf = name.partition("/")
+    return branch if leaf == "name" else name if name in ALIKE else leaf
+
+
 def what_varied(leaves: dict[str, Value]) -> str:
     """`circle · lr 0.0025 · margin 0.25`: choices by value alone and first, names without their branch where that is clear."""
     choices, others = [], []
@@ -167,7 +175,7 @@ def what_varied(leaves: dict[str, Value]) -> str:
         if name.endswith(("/name", "/aggregation", "/backbone")):
             choices.append(text)
         else:
-            others.append(f"{name if name == 'loss/lr' else name.split('/')[1]} {text}")
+            others.append(f"{short(name)} {text}")
     return " · ".join(choices + others)
 
 

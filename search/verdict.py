@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from search.recorded import Recorded, is_choice, recall, short, to_short_text
+from search.recorded import Recorded, is_choice, recall, to_short_text
+from search.records import short
 from vpr.config import Value
 
 

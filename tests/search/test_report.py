@@ -11,10 +11,12 @@ from plotly.offline import get_plotlyjs
 from rich.console import Console
 
 from search.recorded import read
+from search.records import short
 from search.report import FIGURES, write, write_or_tell
 from search.verdict import answer, configuration, warnings
 from tests.search.recorded_search import write_search
 from vpr.errors import ConfigError
+from vpr.leaves import all_leaves
 
 SECTIONS = [
     "warnings",
@@ -164,3 +166,14 @@ def test_a_report_that_fails_costs_one_line(tmp_path, capsys):
     assert capsys.readouterr().out.count("\n") == 1
     with pytest.raises(ConfigError):
         write(tmp_path / "nowhere")
+
+
+def test_no_two_leaves_look_the_same():
+    leaves = all_leaves()
+    assert len({short(leaf) for leaf in leaves}) == len(leaves)
+    assert [short(leaf) for leaf in ("optimizer/lr", "loss/lr", "loss/name", "loss/alpha")] == [
+        "lr",
+        "loss/lr",
+        "loss",
+        "loss/alpha",
+    ]
