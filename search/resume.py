@@ -71,7 +71,9 @@ def joined(settings: SearchSettings, beginning: Beginning) -> SearchSettings:
 
 
 def check_same(beginning: Beginning, plan: Plan) -> None:
-    """Raises ConfigError with what differs; a larger budget than before is no difference."""
+    """Raises ConfigError with what differs, and where it is running, before Ray is started for it; a larger budget than before is no difference."""
+    with _locked(plan.folder):
+        pass
     before, now = beginning.facts, facts_of(plan)
     differing = [
         f"{name} was {before.get(name, 'not there')}, now {now.get(name, 'not there')}"

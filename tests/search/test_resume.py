@@ -176,7 +176,7 @@ def test_one_process_at_a_time(storage):
 
     with FileLock(storage / "cut/running.lock"):
         done = run("run", "--name", "cut", "--storage", str(storage))
-    assert done.returncode == 2 and "is running" in done.stderr
+    assert done.returncode == 2 and "is running" in done.stderr and "runs on" not in done.stdout
 
 
 def test_a_folder_of_something_else_is_left_alone(storage, monkeypatch, capfd):
