@@ -45,7 +45,7 @@ test-browser: .venv/.ready  ## The pages in a real browser, with axe-core's rule
 soak: .venv/.ready  ## A search under FAULTS faults by SEED, against the same search undisturbed; about 20 minutes, as root.
 	$(BIN)/python -m tests.soak --faults $(FAULTS) --seed $(SEED) $(ARGS)
 
-simulate: .venv/.ready  ## What a search costs until it holds a good model, on curves with a known best; about half an hour.
+simulate: .venv/.ready  ## What a search costs until it holds a good model, on curves with a known best; about 25 minutes.
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.benchmarks.simulation
 
 growth: .venv/.ready  ## What a search of 50, 200 and 1,000 trials costs beside Ray Tune alone; about eleven minutes.

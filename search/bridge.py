@@ -53,17 +53,17 @@ class OptunaBridge(OptunaSearch):
         if file.exists() and not is_resumed:
             raise ConfigError(f"{file} holds a study already; give another --name, or remove it")
         self.store = JournalStorage(PatientJournal(file, told))
+        self.live = LiveTPE(seed)
         super().__init__(
             space=space.suggest,
             metric=METRIC,
             mode="max",
             points_to_evaluate=None if is_resumed else first_tries(space, pinned),
-            sampler=LiveTPE(seed),
+            sampler=self.live,
             study_name=name,
             storage=self.store,
         )
         self.study = cast(optuna.Study, self._ot_study)
-        self.live = cast(LiveTPE, self.study.sampler)
         self.space, self.base, self.pinned = space, base, pinned
         self.trials: dict[str, optuna.Trial] = {}
         self.reported: dict[str, int] = {}
@@ -126,14 +126,12 @@ class OptunaBridge(OptunaSearch):
     def _new(self, known: list[dict[str, Any]]) -> dict[str, Any] | None:
         """What the study's next trial will be, drawn until it is not among the known; None after DRAFTS draws."""
         drafts = optuna.create_study(sampler=Drafts(self.live, self.study))
-        for self.live.draft in range(DRAFTS):
+        for _ in range(DRAFTS):
             trial = drafts.ask()
-            with contextlib.suppress(VPRError):
+            with contextlib.suppress(VPRError):  # the trial itself fails with it
                 suggest_from(self.space, trial, self.pinned, self.base)
-                if trial.params in known:
-                    continue
-            self.live.draft = 0
-            return trial.params  # and where it cannot be trained, the trial itself fails with the reason
+            if trial.params not in known:
+                return trial.params
         return None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

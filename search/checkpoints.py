@@ -9,7 +9,7 @@ from pathlib import Path
 import ray
 
 from search.cluster import Slots, check_ray, fetch
-from search.early_stopping import MINIMUM_RESULTS
+from search.early_stopping import MOST_WAITING
 from search.plan import Plan
 from search.records import TrialRecord
 from vpr.config import TrialConfig
@@ -41,8 +41,7 @@ def prune(trials: Path, ended: Iterable[TrialRecord], ranked: list[TrialRecord],
 
 def needed_bytes(plan: Plan, slots: Slots, checkpoint: int) -> int:
     """Disk that a search needs at most for checkpoints of so many bytes, the export included."""
-    waiting = MINIMUM_RESULTS - 1
-    return checkpoint * (slots.count * AT_ONCE + waiting + plan.kept + plan.confirm * len(plan.confirm_seeds) + 1)
+    return checkpoint * (slots.count * AT_ONCE + MOST_WAITING + plan.kept + plan.confirm * len(plan.confirm_seeds) + 1)
 
 
 def check_room(plan: Plan, slots: Slots) -> None:

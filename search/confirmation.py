@@ -104,7 +104,8 @@ class Confirming(Searcher):
         self.live.discard(trial_id)
         if trial_id in self.running:
             if self.running.pop(trial_id) in self.early_stopping.waiting:
-                self.bridge.on_trial_result(trial_id, result or {})
+                assert result
+                self.bridge.on_trial_result(trial_id, result)
             else:
                 self.bridge.on_trial_complete(trial_id, result, error)
 

@@ -20,6 +20,8 @@ REDUCTION = 4
 """A rung keeps one in so many: in simulated searches 3, the paper's other choice, needs a third more at 64 slots and a fifth more at one."""
 MINIMUM_RESULTS = REDUCTION
 """Trials that are compared at least, the one in question included, so that the part that goes on is one trial or more."""
+MOST_WAITING = MINIMUM_RESULTS - 1
+"""Trials that wait for others at once."""
 OUT_OF_TIME = "the time budget was used up"
 
 Curve = Mapping[int, float]
@@ -94,8 +96,8 @@ class EarlyStopping(FIFOScheduler):
         self.rule, self.epochs, self.deadline = RULES[rule], epochs, deadline
         self.waited_for = MINIMUM_RESULTS if self.rule is not never and trials >= MINIMUM_RESULTS else 0
         """Trials that have to begin until none waits for others."""
-        self.begun = 0
-        """Trials that have begun: their numbers are consecutive."""
+        self.begun: set[int] = set()
+        """Trials that have a first epoch, or may still have one."""
         self.curves: dict[int, dict[int, float]] = {}
         self.judged: set[tuple[int, int]] = set()
         """Trial and epoch of the comparisons that were made."""
@@ -105,7 +107,11 @@ class EarlyStopping(FIFOScheduler):
         """Why a trial was stopped, by its number."""
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        self.begun = max(self.begun, trial.config["trial"] + 1)
+        self.begun.add(trial.config["trial"])
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        if trial.config["trial"] not in self.curves:
+            self.begun.discard(trial.config["trial"])
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """STOP for a trial that waits, too: another training of Ray's takes it up where it is."""
@@ -113,14 +119,15 @@ class EarlyStopping(FIFOScheduler):
             return TrialScheduler.CONTINUE
         number, epoch = trial.config["trial"], int(result["epoch"])
         if epoch not in self.curves.get(number, {}):  # a trial that goes on tells its last epoch again
-            self.take_in(number, epoch, result[METRIC], self.begun < self.waited_for)
+            self.take_in(number, epoch, result[METRIC], len(self.begun) < self.waited_for)
             if number not in self.reasons and epoch < self.epochs and time.monotonic() > self.deadline:
                 self.reasons[number] = OUT_OF_TIME
+                self.waiting.discard(number)
         return TrialScheduler.STOP if number in self.reasons or number in self.waiting else TrialScheduler.CONTINUE
 
     def take_in(self, number: int, epoch: int, value: float, may_wait: bool) -> None:
         """A trial's next epoch: it goes on, has a reason not to, or waits, if it may and there are too few others."""
-        self.begun = max(self.begun, number + 1)
+        self.begun.add(number)
         self.let_go(number)  # it went on before the search was interrupted
         self.curves.setdefault(number, {})[epoch] = value
         if epoch < self.epochs and not self._judge(number) and may_wait and epoch == 1:

@@ -159,11 +159,11 @@ class History(Callback):
         self._note("released", trial=record.number)
 
     def exhausted(self) -> None:
-        """The space has no other configuration: the search ends with those that there are."""
+        """The space seems to have no other configuration: the search ends with those that were tried."""
         asked, self.trials = self.trials, len(self.searched)
         self.confirmations = min(self.confirm, self.trials) * len(self.seeds)
         self.screen.say(
-            f"space     no other configuration is left after {self.trials} trials, where {asked} were asked for"
+            f"space     no other configuration was found after {self.trials} trials, where {asked} were asked for"
         )
 
     def close(self, record: TrialRecord) -> None:

@@ -131,18 +131,18 @@ class Events:
 
     def _epoch(self, event: dict[str, Any]) -> None:
         record = self.records[event["trial"], event["seed"]]
-        event.setdefault("waits", False)  # before version 0.6 nobody did
+        waits = event.get("waits", False)  # before version 0.6 nobody did
         record.epochs.append(event["metrics"])
         record.usage.append(event.get("usage", {}))  # searches of version 0.5 did not note it
         if record.seed is None:
-            metrics, waits = event["metrics"], event["waits"]
+            metrics = event["metrics"]
             self.reports.append(Report(record.number, int(metrics["epoch"]), metrics[METRIC], waits))
         record.times.append(event["reported_at"])
         record.seconds += event["seconds"]
         record.first_step_at = record.first_step_at or event["first_step_at"]
         record.worker = event["worker"]
         record.stop_reason = event["stop"] or ""
-        record.waits = event["waits"]
+        record.waits = waits
 
     def _again(self, event: dict[str, Any]) -> None:
         """A training that was cut off went on after this epoch."""

@@ -14,6 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 RANDOM_TRIALS = 8
 """First trials, known-good ones included, that are drawn without TPE's model."""
+DRAFT = "vpr:draft"
+"""Attribute of a draft: how many were made for the same trial before it."""
 MODELLED_DRAFTS = 10
 """Drafts of a configuration that TPE makes; those after them are random."""
 
@@ -37,8 +39,6 @@ class LiveTPE(BaseSampler):
         self.ended: dict[int, FrozenTrial] = {}
         """What was made of trials that will not change any more."""
         self.common = IntersectionSearchSpace()
-        self.draft = 0
-        """How many configurations were drawn for the trial before and found to be known."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         found = self.common.calculate(self._before(study, trial))
@@ -58,9 +58,9 @@ class LiveTPE(BaseSampler):
     def _sampler(self, trial: FrozenTrial, leaf: str) -> BaseSampler:
         # Leaves that all trials have are modelled jointly, conditional ones each by itself: in simulated searches that needed
         # a quarter less than `group=True`, which models each branch jointly from the few trials that it has.
-        draft = f" draft {self.draft}" if self.draft else ""
-        seed = zlib.crc32(f"{self.seed} {trial.number} {leaf}{draft}".encode())
-        if self.draft >= MODELLED_DRAFTS:
+        draft = trial.system_attrs.get(DRAFT, 0)
+        seed = zlib.crc32(f"{self.seed} {trial.number} {leaf}{f' draft {draft}' if draft else ''}".encode())
+        if draft >= MODELLED_DRAFTS:
             return RandomSampler(seed=seed)
         return TPESampler(seed=seed, n_startup_trials=self.random_trials, constant_liar=False)
 
@@ -111,7 +111,7 @@ class Drafts(BaseSampler):
 
     def _next(self, draft: FrozenTrial) -> FrozenTrial:
         trial = copy.copy(draft)
-        trial.number = self.number
+        trial.number, trial.system_attrs = self.number, {DRAFT: draft.number}
         return trial
 
 

@@ -16,7 +16,7 @@ from rich.console import RenderableType
 from search.bridge import OptunaBridge
 from search.cluster import Slots
 from search.confirmation import Confirming
-from search.early_stopping import EarlyStopping
+from search.early_stopping import MOST_WAITING, EarlyStopping
 from search.history import RETRIES, History
 from search.meters import Meters
 from search.picture import draw
@@ -107,6 +107,8 @@ def _catch_up(history: History, early_stopping: EarlyStopping, bridge: OptunaBri
     for record in known:
         if record.seed is None and not record.waits:
             early_stopping.let_go(record.number)
+    # Those of today's rules may differ from those under which the search ran before.
+    early_stopping.reasons = {r.number: r.stop_reason for r in history.searched if r.stop_reason and not r.has_ended}
     lost = bridge.reconcile({record.number: record for record in history.searched})
     for record in known:
         history.track(record)
@@ -152,7 +154,7 @@ def _tune(
         device=slots.device,
     )
     # Confirming itself knows how many fit at once, and ends when there is nothing left to suggest.
-    samples = plan.trials + history.confirmations + early_stopping.waited_for
+    samples = plan.trials + history.confirmations
     searcher = Confirming(bridge, history, early_stopping, plan.confirm, plan.confirm_seeds)
     drive(trainable, slots, searcher, early_stopping, [history, interrupts], samples)
 
@@ -165,10 +167,8 @@ def drive(
     callbacks: list[tune.Callback],
     samples: int,
 ) -> None:
-    """Let Ray Tune run what the searcher suggests, at most `samples` trainings, until it has nothing more.
-
-    Ray counts a training that waited twice.
-    """
+    """Let Ray Tune run what the searcher suggests, at most `samples` trainings, until it has nothing more."""
+    samples += MOST_WAITING  # for Ray a trial that waited is two
     # What Ray writes for itself is not needed after it.
     with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch:
         tuner = tune.Tuner(

@@ -1,6 +1,6 @@
 """What a search costs until it holds a good model, in simulated time: real searchers and schedulers on curves with a known truth.
 
-`make simulate` (about half an hour on two cores).
+`make simulate` (about 25 minutes on two cores).
 """
 
 import heapq
@@ -9,9 +9,10 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ from rich.table import Table
 from scipy.stats import mannwhitneyu
 
 from search.bridge import OptunaBridge
+from search.confirmation import Confirming
 from search.early_stopping import EarlyStopping
-from search.records import METRIC
+from search.records import METRIC, TrialRecord
 from search.space import Space
 from tests.benchmarks.curves import EPOCHS, NOISE, Problem, study_problem, surface_problem
 from vpr.leaves import from_leaves
@@ -61,7 +63,42 @@ def ours(problem: Problem, seed: int, folder: Path) -> tuple[Searcher, TrialSche
     base = from_leaves({"training/epochs": EPOCHS})
     space = Space("simulated", problem.suggest, [], None, "")
     bridge = OptunaBridge(space, folder / "study.journal", "simulated", base, {}, seed)
-    return bridge, EarlyStopping("asha", EPOCHS, TRIALS)
+    early_stopping = EarlyStopping("asha", EPOCHS, TRIALS)
+    return Confirming(bridge, Memory(TRIALS), early_stopping, confirm=0, seeds=[]), early_stopping  # type: ignore[arg-type]
+
+
+class Memory:
+    """All that `Confirming` asks of a History, without its files."""
+
+    def __init__(self, trials: int, records: Iterable[TrialRecord] = ()) -> None:
+        self.trials = trials
+        self.records = {record.key: record for record in records}
+        self.storage, self.nodes = SimpleNamespace(has_room=True), SimpleNamespace(fitting=100)
+        self.ranking: list[TrialRecord] = []
+        """What `ranked` returns, as a test sets it."""
+        self.ended: list[int] = []
+
+    @property
+    def searched(self) -> list[TrialRecord]:
+        return [record for record in self.records.values() if record.seed is None]
+
+    def look(self) -> None:
+        pass
+
+    def ranked(self) -> list[TrialRecord]:
+        return self.ranking
+
+    def suggested(self, number: int, seed: int | None, leaves: dict[str, Any]) -> TrialRecord:
+        return self.records.setdefault((number, seed), TrialRecord(number, leaves, seed))
+
+    def released(self, record: TrialRecord) -> None:
+        pass
+
+    def exhausted(self) -> None:
+        self.trials = len(self.searched)
+
+    def end(self, record: TrialRecord, state: str, reason: str) -> None:
+        self.ended.append(record.number)
 
 
 METHODS: dict[str, Method] = {"random, in full": random_full, "Ray as shipped": ray_as_shipped, "ours": ours}
@@ -74,73 +111,59 @@ def play(
     slots: int,
     seed: int,
     is_over: Callable[[float, float], bool],
-) -> dict[str, int]:
-    """Let Ray's own objects run trials as its controller does; returns after how many epochs each ended, by trial id.
+) -> dict[str | int, int]:
+    """Let real searchers and schedulers run trials as Ray's controller does; returns after how many epochs each ended, by number or Ray's id.
 
     is_over: called with the trial epochs spent so far and the true recall@1 of the model that was just reported.
     """
     random = np.random.default_rng(seed)
     names = (f"{number:05d}" for number in itertools.count())
     events: list[tuple[float, str]] = []
-    running: dict[str, Any] = {}
-    waiting: dict[int, str] = {}
-    ends: dict[str, int] = {}
+    running: dict[str, Trial] = {}
+    trainings: dict[str | int, Any] = {}
+    """Course, epochs done and seconds of an epoch of each trial: one that waited is another trial for Ray."""
     now = spent = 0.0
-    is_exhausted = False
 
-    def start() -> None:
-        """Give a slot to a trial that waited, else to a new one, as `search.confirmation` does."""
-        if isinstance(scheduler, EarlyStopping):
-            assert isinstance(searcher, OptunaBridge)
-            while (number := scheduler.release(is_last=False)) is not None:
-                name = waiting.pop(number)
-                if number not in scheduler.reasons:
-                    heapq.heappush(events, (now + running[name][3], name))
-                    return
-                ends[name] = running.pop(name)[2]
-                searcher.prune(number)
-        nonlocal is_exhausted
+    def key(name: str) -> str | int:
+        return running[name].config.get("trial", name)
+
+    def start() -> bool:
         name = next(names)
-        config = None if is_exhausted else searcher.suggest(name)
-        if config is None:  # whoever waits has been compared by then
-            is_exhausted = True
-            return
+        config = searcher.suggest(name)
+        if not isinstance(config, dict):
+            return False
         params = config["leaves"] if "leaves" in config else flatten_dict(config, "/")
-        trial = Trial("simulated", config={"seed": None, **config}, trial_id=name, stub=True)
-        scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]
-        pace = random.uniform(0.95, 1.05)
-        running[name] = [trial, problem.course(params), 0, pace]
-        heapq.heappush(events, (now + pace, name))
+        running[name] = Trial("simulated", config={"seed": None, **config}, trial_id=name, stub=True)
+        scheduler.on_trial_add(None, running[name])  # type: ignore[arg-type]
+        if key(name) not in trainings:
+            trainings[key(name)] = [problem.course(params), 0, random.uniform(0.95, 1.05)]
+        heapq.heappush(events, (now + trainings[key(name)][2], name))
+        return True
 
-    for _ in range(slots):
-        start()
+    while len(running) < slots and start():
+        pass
     while events:
         at, name = heapq.heappop(events)
         spent += (at - now) * (len(events) + 1)
         now = at
-        trial, course, epoch, pace = running[name]
-        running[name][2] = epoch = epoch + 1
+        course, epoch, pace = trainings[key(name)]
+        trainings[key(name)][1] = epoch = epoch + 1
         value = float(course[epoch - 1] + random.normal(0, NOISE))
         result = {METRIC: value, "epoch": epoch, "training_iteration": epoch}
-        decision = scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]
+        decision = scheduler.on_trial_result(None, running[name], result)  # type: ignore[arg-type]
         if is_over(spent, course[epoch - 1]):
             break
-        if isinstance(scheduler, EarlyStopping) and (number := trial.config["trial"]) in scheduler.waiting:
-            searcher.on_trial_result(name, result)
-            waiting[number] = name
-            start()
-            continue
         if decision == TrialScheduler.CONTINUE:
             searcher.on_trial_result(name, result)
         if decision == TrialScheduler.STOP or epoch == EPOCHS:
-            ends[name] = epoch
-            scheduler.on_trial_complete(None, trial, result)  # type: ignore[arg-type]
+            scheduler.on_trial_complete(None, running[name], result)  # type: ignore[arg-type]
             searcher.on_trial_complete(name, result)
             del running[name]
-            start()
         else:
             heapq.heappush(events, (now + pace, name))
-    return ends
+        while len(running) < slots and start():
+            pass
+    return {one: epochs for one, (_, epochs, _) in trainings.items() if one not in map(key, running)}
 
 
 def cost(problem: Problem, method: str, slots: int, seed: int) -> float:

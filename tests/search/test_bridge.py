@@ -1,6 +1,7 @@
 """The truth about trials, as Optuna is told it."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -9,8 +10,8 @@ import pytest
 from search.bridge import OptunaBridge
 from search.records import FAILED, METRIC, TrialRecord
 from search.sampler import RANDOM_TRIALS, LiveTPE
-from search.space import Space, first_tries, load_space, suggest_from
-from tests.benchmarks.curves import surface_problem
+from search.space import Space, first_tries, load_space, probe, suggest_from
+from tests.benchmarks.curves import study_problem, surface_problem
 from tests.benchmarks.simulation import ours, play, ray_as_shipped
 from vpr.config import MINABLE_LOSSES
 from vpr.errors import ConfigError
@@ -111,9 +112,10 @@ def test_a_recorded_search_with_asha_is_told_as_it_was(method, tmp_path):
     spent = []
     ends = play(problem, searcher, scheduler, 8, 0, lambda now, recall: spent.append(now) or len(spent) > 150)
     assert len(ends) > 20 and min(ends.values()) == 1 and max(ends.values()) == 10
-    study = searcher._ot_study
-    known = searcher._ot_trials if method is ray_as_shipped else searcher.trials
-    numbers = {name: trial.number for name, trial in known.items()}
+    bridge = searcher if method is ray_as_shipped else searcher.bridge
+    study = bridge._ot_study
+    numbers = {trial: trial for trial in ends}
+    numbers |= {name: trial.number for name, trial in (bridge._ot_trials or bridge.trials).items()}
     for name, epochs in ends.items():
         told = study.trials[numbers[name]]
         assert told.state.name == ("COMPLETE" if epochs == 10 else "PRUNED"), name
@@ -196,11 +198,14 @@ def test_what_is_drawn_depends_on_the_trials_before_alone(tmp_path):
         known = {n: TrialRecord(n, leaves[n], state="completed") for n in range(number)}
         bridge.reconcile(known)
         if number % 3 == 2:
-            trial = bridge.study.ask()
-            trial.suggest_categorical("optimizer/name", whole.study.trials[0].distributions["optimizer/name"].choices)
+            bridge.suggest("killed")  # before anyone else knew of it
             bridge = OptunaBridge(space, tmp_path / "cut.journal", "s", base, {}, seed=5, is_resumed=True)
             bridge.reconcile(known)
             bridge.reconcile(known)  # as a resumed search does
+        if number % 3 == 1 and number > 5:
+            bridge.study.enqueue_trial(leaves[number])  # killed just after this
+            bridge = OptunaBridge(space, tmp_path / "cut.journal", "s", base, {}, seed=5, is_resumed=True)
+            bridge.reconcile(known)
         found = bridge.suggest("x")
         assert (found["trial"], found["leaves"], bridge.begun) == (number, leaves[number], [])
         bridge.on_trial_complete("x", {METRIC: 10.0 + number % 7, "epoch": 3})
@@ -222,3 +227,35 @@ def test_no_configuration_is_trained_twice_and_none_is_left_in_the_end(tmp_path)
         bridge.on_trial_complete(str(number), {METRIC: 50.0 * drawn[-1][1], "epoch": 3})
     assert drawn[0] == ("circle", 0.1) and len(set(drawn)) == 6
     assert bridge.suggest("6") is None and len(bridge.study.trials) == 6
+
+
+def test_what_cannot_be_trained_fails_once_and_is_not_drawn_again(tmp_path):
+    def suggest(trial):
+        trial.suggest_categorical("optimizer/name", ["sgd", "adam"])
+        if trial.suggest_categorical("optimizer/lr", [0.1, 0.01]) == 0.1 and trial.params["optimizer/name"] == "sgd":
+            raise ValueError("no such model")
+
+    base = from_leaves({"training/epochs": 3})
+    bridge = OptunaBridge(Space("four", suggest, [], None, ""), tmp_path / "four.journal", "four", base, {}, seed=0)
+    found = [bridge.suggest(str(number)) for number in range(5)]
+    assert sum("fault" in one for one in found[:4]) == 1 and found[4] is None
+
+
+def test_the_epoch_after_which_a_trial_waits_is_told(tmp_path):
+    """And the model learns from it while it waits."""
+    confirming, early_stopping = ours(study_problem(), 0, tmp_path)
+    suggestion = confirming.suggest("a")
+    early_stopping.on_trial_add(None, SimpleNamespace(config=suggestion))
+    result = {METRIC: 40.0, "epoch": 1}
+    assert early_stopping.on_trial_result(None, SimpleNamespace(config=suggestion), result) == "STOP"
+    confirming.on_trial_complete("a", result)
+    (trial,) = confirming.bridge.study.trials
+    assert trial.state.name == "RUNNING" and trial.intermediate_values == {1: 40.0}
+
+
+def test_choices_are_text_or_numbers(tmp_path):
+    def suggest(trial):
+        trial.suggest_categorical("data/image_size", [(64, 64), (96, 96)])
+
+    with pytest.raises(ConfigError, match="write it as text: '64x64'"):
+        probe(Space("sizes", suggest, [], None, ""), from_leaves({}), {}, seed=0)

@@ -7,6 +7,7 @@ from ray.tune.search import Searcher
 from search.confirmation import Confirming
 from search.early_stopping import EarlyStopping
 from search.records import METRIC, TrialRecord
+from tests.benchmarks.simulation import Memory
 
 
 class Bridge:
@@ -37,42 +38,8 @@ class Bridge:
         self.pruned.append(number)
 
 
-class Known:
-    """A history that keeps suggestions and is ranked by the test."""
-
-    def __init__(self, trials, records=()):
-        self.trials = trials
-        self.records = {record.key: record for record in records}
-        self.ranking = []
-        self.ended = []
-        self.storage = SimpleNamespace(has_room=True)
-        self.nodes = SimpleNamespace(fitting=100)
-
-    @property
-    def searched(self):
-        return [record for record in self.records.values() if record.seed is None]
-
-    def released(self, record):
-        pass
-
-    def exhausted(self):
-        self.trials = len(self.searched)
-
-    def end(self, record, state, reason):
-        self.ended.append(record.number)
-
-    def look(self):
-        """Ray and the disk of this test are well."""
-
-    def ranked(self):
-        return self.ranking
-
-    def suggested(self, number, seed, leaves):
-        return self.records.setdefault((number, seed), TrialRecord(number, leaves, seed))
-
-
 def search(trials, confirm, seeds, deadline=float("inf"), records=()):
-    history = Known(trials, records)
+    history = Memory(trials, records)
     early_stopping = EarlyStopping("none", 9, trials, deadline)
     return Confirming(Bridge(), history, early_stopping, confirm, seeds), history.ranking
 

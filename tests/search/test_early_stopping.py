@@ -71,6 +71,34 @@ def test_whoever_waits_goes_on_when_no_other_comes_and_ends_when_time_is_up():
     assert scheduler.release(is_last=True) == 1 and scheduler.reasons == {1: OUT_OF_TIME}
 
 
+def test_a_first_epoch_after_the_deadline_ends_a_trial_and_lets_it_not_wait():
+    scheduler = EarlyStopping("asha", epochs=9, trials=12, deadline=time.monotonic() - 1)
+    begin(scheduler, 0)
+    assert report(scheduler, 0, 1, 10.0) == "STOP"
+    assert scheduler.reasons == {0: OUT_OF_TIME} and not scheduler.waiting
+
+
+def test_failed_trials_are_not_among_those_that_are_waited_for():
+    scheduler = EarlyStopping("asha", epochs=9, trials=12)
+    begin(scheduler, *range(5))
+    assert report(scheduler, 0, 1, 10.0) == "CONTINUE"
+    for number in range(1, 4):
+        scheduler.on_trial_error(None, SimpleNamespace(config={"trial": number, "seed": None}))
+    assert report(scheduler, 0, 2, 10.0) == "CONTINUE", "it is past its first epoch"
+    assert report(scheduler, 4, 1, 10.0) == "STOP" and scheduler.waiting == {4}
+
+
+def test_what_happened_before_an_interruption_is_not_judged_again():
+    scheduler = EarlyStopping("asha", epochs=9, trials=12)
+    for number, value in enumerate([10.0, 50.0, 20.0, 48.0]):
+        scheduler.take_in(number, 1, value, may_wait=number < 3)
+    scheduler.take_in(0, 2, 11.0, may_wait=False)  # it was let go, though today it would be stopped
+    assert scheduler.waiting == {1, 2} and not scheduler.reasons
+    scheduler.let_go(1)
+    assert scheduler.release(is_last=False) == 2 and set(scheduler.reasons) == {2}
+    assert report(scheduler, 1, 2, 0.0) == "CONTINUE"
+
+
 @pytest.mark.parametrize(("rule", "trials"), [("none", 12), ("asha", 3)])
 def test_nobody_waits_where_nothing_will_be_compared(rule, trials):
     scheduler = EarlyStopping(rule, epochs=9, trials=trials)
