@@ -143,3 +143,11 @@ def test_a_space_without_another_configuration_ends_the_search():
     ranking += [TrialRecord(0, {}, state="completed"), TrialRecord(1, {}, state="pruned")]
     confirming.on_trial_complete("a"), confirming.on_trial_complete("b")
     assert confirming.suggest("d")["seed"] == 1
+
+
+def test_a_trial_that_waited_when_the_search_was_interrupted_waits_on():
+    confirming, _ = search(trials=5, confirm=0, seeds=[1], records=[TrialRecord(0, {}, waits=True)])
+    confirming.bridge.trials["before"] = 0
+    confirming.early_stopping = EarlyStopping("asha", 9, trials=5)
+    confirming.early_stopping.take_in(0, 1, 30.0, may_wait=True)
+    assert confirming.suggest("a")["trial"] == 1 and confirming.early_stopping.waiting == {0}
