@@ -162,9 +162,7 @@ class History(Callback):
         """The space seems to have no other configuration: the search ends with those that were tried."""
         asked, self.trials = self.trials, len(self.searched)
         self.confirmations = min(self.confirm, self.trials) * len(self.seeds)
-        self.screen.say(
-            f"space     no other configuration was found after {self.trials} trials, where {asked} were asked for"
-        )
+        self.screen.say(f"space     no other configuration was found after {self.trials} of {asked} trials")
 
     def close(self, record: TrialRecord) -> None:
         """A trial that ended by itself or was stopped."""

@@ -114,13 +114,11 @@ class PinnedTrial:
 
     def suggest_categorical(self, leaf: str, choices: Sequence[Any]) -> Any:
         """Raises ConfigError for a choice that Optuna's journal does not give back as it was."""
-        if leaf in self._pinned:
-            return self._pinned[leaf]
         if bad := [choice for choice in choices if not isinstance(choice, bool | int | float | str | None)]:
             raise ConfigError(
                 f"the choice {bad[0]!r} of {leaf} is neither text nor a number; write it as text: {to_text(leaf, bad[0])!r}"
             )
-        return self._trial.suggest_categorical(leaf, choices)
+        return self.__getattr__("suggest_categorical")(leaf, choices)
 
 
 def _suggest_fixed(runs: list[dict[str, Any]]) -> Callable[[optuna.Trial], None]:
