@@ -1,4 +1,4 @@
-"""What is trained next: what an interruption cut off, who has waited for others, what Optuna suggests, and then the best configurations with other seeds."""
+"""What is trained next: what was cut off, who has waited for others, what Optuna suggests, and then the best configurations with other seeds."""
 
 import time
 from typing import Any
@@ -30,26 +30,32 @@ class Confirming(Searcher):
         super().__init__(metric=METRIC, mode="max")
         self.bridge, self.history, self.early_stopping = bridge, history, early_stopping
         self.confirm, self.seeds = confirm, seeds
-        self.live: set[str] = set()
-        """Ray's ids of the trainings that have not ended."""
-        self.running: dict[str, int] = {}
-        """The search's own trials of these, by Ray's id."""
+        self.live: dict[str, TrialRecord] = {}
+        """Trainings that run, by Ray's id."""
         self.cut_off = [record for record in history.records.values() if not record.has_ended and not record.waits]
-        """Trainings that ran when the search was interrupted."""
+        """Trainings that ran when the search was interrupted, or whose worker was lost: each goes on as another trial of Ray's.
+
+        Ray's own retry takes a worker that dies between two trials for two failures of the second, and gives that one up.
+        """
+
+    @property
+    def running(self) -> list[int]:
+        """The search's own trials of those that run."""
+        return [record.number for record in self.live.values() if record.seed is None]
 
     def suggest(self, trial_id: str) -> Any:
         self.history.look()  # while nothing runs, Tune does nothing but ask here
         if not self.history.storage.has_room or len(self.live) >= self.history.nodes.fitting:
             return None
-        found = self._next(trial_id)
-        if isinstance(found, dict):
-            self.live.add(trial_id)
-        return found
+        record = self._next(trial_id)
+        if record is None:
+            return None if self.live else Searcher.FINISHED
+        self.live[trial_id] = record
+        return {"trial": record.number, "leaves": record.leaves, "seed": record.seed, "folder": record.folder}
 
-    def _next(self, trial_id: str) -> Any:
+    def _next(self, trial_id: str) -> TrialRecord | None:
         if self.cut_off:
-            record = self.cut_off.pop(0)
-            return self._going_on(trial_id, record)
+            return self._going_on(trial_id, self.cut_off.pop(0))
         while self.early_stopping.waiting or self.has_more:
             found = self._released(trial_id) or (self._new(trial_id) if self.has_more else None)
             if found:
@@ -57,22 +63,20 @@ class Confirming(Searcher):
         for record in self._certain():
             for seed in self.seeds:
                 if (record.number, seed) not in self.history.records:
-                    leaves = {**record.leaves, "training/seed": seed}
-                    return _suggestion(self.history.suggested(record.number, seed, leaves))
-        return None if self.running else Searcher.FINISHED
+                    return self.history.suggested(record.number, seed, {**record.leaves, "training/seed": seed})
+        return None
 
     @property
     def has_more(self) -> bool:
         """Whether another configuration will be tried."""
         return len(self.history.searched) < self.history.trials and time.monotonic() < self.early_stopping.deadline
 
-    def _going_on(self, trial_id: str, record: TrialRecord) -> dict[str, Any]:
+    def _going_on(self, trial_id: str, record: TrialRecord) -> TrialRecord:
         if record.seed is None:
             self.bridge.go_on(trial_id, record.number)
-            self.running[trial_id] = record.number
-        return _suggestion(record)
+        return record
 
-    def _released(self, trial_id: str) -> dict[str, Any] | None:
+    def _released(self, trial_id: str) -> TrialRecord | None:
         """A trial that has waited and goes on; those that do not are ended."""
         while (number := self.early_stopping.release(not self.has_more)) is not None:
             record = self.history.records[number, None]
@@ -83,7 +87,7 @@ class Confirming(Searcher):
             self.bridge.prune(number)
         return None
 
-    def _new(self, trial_id: str) -> dict[str, Any] | None:
+    def _new(self, trial_id: str) -> TrialRecord | None:
         """The next configuration; None if it cannot be trained, or there is no other."""
         found = self.bridge.suggest(trial_id)
         if found is None:
@@ -93,21 +97,21 @@ class Confirming(Searcher):
         if "fault" in found:
             self.history.end(record, "failed", found["fault"])
             return None
-        self.running[trial_id] = record.number
-        return _suggestion(record)
+        return record
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        if trial_id in self.running:
+        if self.live[trial_id].seed is None:
             self.bridge.on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self.live.discard(trial_id)
-        if trial_id in self.running:
-            if self.running.pop(trial_id) in self.early_stopping.waiting:
-                assert result
-                self.bridge.on_trial_result(trial_id, result)
-            else:
-                self.bridge.on_trial_complete(trial_id, result, error)
+        record = self.live.pop(trial_id)
+        if error and self.history.goes_on(record):
+            self.cut_off.append(record)
+        elif record.seed is None and record.number in self.early_stopping.waiting:
+            assert result
+            self.bridge.on_trial_result(trial_id, result)
+        elif record.seed is None:
+            self.bridge.on_trial_complete(trial_id, result, error)
 
     def save(self, checkpoint_path: str) -> None:
         self.bridge.save(checkpoint_path)
@@ -121,7 +125,3 @@ class Confirming(Searcher):
     def _certain(self) -> list[TrialRecord]:
         ended = [record for record in self.history.ranked() if record.state in ("completed", "pruned")]
         return ended[: max(self.confirm - len(self.running), 0)]
-
-
-def _suggestion(record: TrialRecord) -> dict[str, Any]:
-    return {"trial": record.number, "leaves": record.leaves, "seed": record.seed, "folder": record.folder}

@@ -5,6 +5,7 @@ Each event is a line of history.jsonl on the disk before anything follows from i
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ class History(Callback):
         self.is_interrupted = False
         self.faults: dict[TrialKey, str] = {}
         """Why a trial will fail, told by itself."""
+        self.losses: Counter[TrialKey] = Counter()
+        """How often a training has lost its worker since its last epoch."""
         self.begun: dict[TrialKey, float] = {}
         """Unix seconds, when a worker took up each training of this session."""
         self.events = Events()
@@ -116,13 +119,12 @@ class History(Callback):
         record = self._record(trial)
         if FAILED in result:
             self.faults[record.key] = result[FAILED]
-            trial.max_failures = 0  # it would fail again
             return
         worker = f"{result['hostname']}:{result['pid']}"
         if result["epoch"] <= len(record.epochs):  # a trial that goes on tells its last epoch again
             self._note("again", trial=record.number, seed=record.seed, epoch=result["epoch"], worker=worker)
             return
-        trial.max_failures = trial.num_failures + RETRIES
+        del self.losses[record.key]
         names = [name for name in result if name == "epoch" or name.startswith(("train/", "val/"))]
         self._note(
             "epoch",
@@ -148,11 +150,18 @@ class History(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         record = self._record(trial)
-        self.end(record, "failed", self.faults.get(record.key) or _why_lost(trial, len(record.epochs) + 1))
+        self.begun.pop(record.key, None)
+        if self.goes_on(record):
+            self.losses[record.key] += 1
+            self.screen.say(
+                f"lost      the worker of {record.title.strip()}; it goes on after epoch {len(record.epochs)}"
+            )
+        else:
+            self.end(record, "failed", self.faults.get(record.key) or _why_lost(trial, len(record.epochs) + 1))
 
-    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        record = self._record(trial)
-        self.screen.say(f"lost      the worker of {record.title.strip()}; it goes on after epoch {len(record.epochs)}")
+    def goes_on(self, record: TrialRecord) -> bool:
+        """Whether a training that has lost its worker is taken up again: not where it said why it fails, nor for ever."""
+        return record.key not in self.faults and self.losses[record.key] < RETRIES
 
     def released(self, record: TrialRecord) -> None:
         """A trial that waited for others goes on."""

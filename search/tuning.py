@@ -16,8 +16,8 @@ from rich.console import RenderableType
 from search.bridge import OptunaBridge
 from search.cluster import Slots
 from search.confirmation import Confirming
-from search.early_stopping import MOST_WAITING, EarlyStopping
-from search.history import RETRIES, History
+from search.early_stopping import EarlyStopping
+from search.history import History
 from search.meters import Meters
 from search.picture import draw
 from search.plan import Plan
@@ -153,10 +153,8 @@ def _tune(
         cpus=slots.cpus,
         device=slots.device,
     )
-    # Confirming itself knows how many fit at once, and ends when there is nothing left to suggest.
-    samples = plan.trials + history.confirmations
     searcher = Confirming(bridge, history, early_stopping, plan.confirm, plan.confirm_seeds)
-    drive(trainable, slots, searcher, early_stopping, [history, interrupts], samples)
+    drive(trainable, slots, searcher, early_stopping, [history, interrupts], plan.trials + history.confirmations)
 
 
 def drive(
@@ -165,10 +163,9 @@ def drive(
     searcher: Confirming,
     early_stopping: EarlyStopping,
     callbacks: list[tune.Callback],
-    samples: int,
+    at_once: int,
 ) -> None:
-    """Let Ray Tune run what the searcher suggests, at most `samples` trainings, until it has nothing more."""
-    samples += MOST_WAITING  # for Ray a trial that waited is two
+    """Let Ray Tune run what the searcher suggests, at most `at_once` trainings at a time, until it has nothing more."""
     # What Ray writes for itself is not needed after it.
     with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch:
         tuner = tune.Tuner(
@@ -176,8 +173,8 @@ def drive(
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=early_stopping,
-                num_samples=samples,
-                max_concurrent_trials=samples,  # without a number Tune keeps one trial waiting at a time
+                num_samples=-1,  # a training that waited or lost its worker goes on as another trial
+                max_concurrent_trials=at_once,  # without a number Tune keeps one trial waiting at a time
                 reuse_actors=True,
                 trial_name_creator=_folder,
                 trial_dirname_creator=_folder,
@@ -186,7 +183,6 @@ def drive(
                 name="trials",
                 storage_path=scratch,
                 callbacks=callbacks,
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
                 verbose=0,
             ),
         )

@@ -256,6 +256,15 @@ def numbers(search: Search) -> dict:
     return {"trials": trials, "finalists": finalists, "test": summary["test"], "tie": summary["tie_group"]}
 
 
+def check_equal(found: dict, expected: dict) -> None:
+    """Raises AssertionError with the trainings that differ, or else the part of the answer."""
+    trials = {key: (found["trials"].get(key), trial) for key, trial in expected["trials"].items()}
+    different = {key: pair for key, pair in trials.items() if pair[0] != pair[1]}
+    more = found["trials"].keys() - trials.keys()
+    parts = {part: (found[part], expected[part]) for part in expected if found[part] != expected[part]}
+    assert not parts, f"the search differs from the undisturbed one: {different or more or parts}"
+
+
 def check_records(search: Search, server: Server, trials: int, found: dict) -> None:
     """Ray's results (through history.jsonl), Optuna and MLflow tell the same, once."""
     summary = json.loads((search.folder / "summary.json").read_text())
@@ -340,7 +349,7 @@ def main(settings: Settings) -> None:
                     print(f"{number:>3}/{settings.faults}  after {moment:>3} epochs, {now:5.0f} s: {said}", flush=True)
                 assert search.process.wait(1800) == 0
                 found = numbers(search)
-                assert found == expected, "the numbers differ from the undisturbed search"
+                check_equal(found, expected)
                 check_records(search, server, trials, found)
                 again = check_lost(search)
             except BaseException:

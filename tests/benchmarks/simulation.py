@@ -29,7 +29,7 @@ from scipy.stats import mannwhitneyu
 from search.bridge import OptunaBridge
 from search.confirmation import Confirming
 from search.early_stopping import EarlyStopping
-from search.records import METRIC, TrialRecord
+from search.records import METRIC, TrialKey, TrialRecord
 from search.space import Space
 from tests.benchmarks.curves import EPOCHS, NOISE, Problem, study_problem, surface_problem
 from vpr.leaves import from_leaves
@@ -77,6 +77,8 @@ class Memory:
         self.ranking: list[TrialRecord] = []
         """What `ranked` returns, as a test sets it."""
         self.ended: list[int] = []
+        self.lost: set[TrialKey] = set()
+        """Trainings whose worker may be lost once more."""
 
     @property
     def searched(self) -> list[TrialRecord]:
@@ -84,6 +86,9 @@ class Memory:
 
     def look(self) -> None:
         pass
+
+    def goes_on(self, record: TrialRecord) -> bool:
+        return record.key in self.lost
 
     def ranked(self) -> list[TrialRecord]:
         return self.ranking

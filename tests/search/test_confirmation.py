@@ -61,7 +61,30 @@ def test_a_certain_finalist_starts_while_others_still_run():
     ranking.insert(0, TrialRecord(3, {}, state="completed"))  # the last one becomes the best
     confirming.on_trial_complete("d")
     assert [(found["trial"], found["seed"]) for found in map(confirming.suggest, "gh")] == [(3, 1), (3, 2)]
+    assert confirming.suggest("i") is None, "who loses its worker now would have to go on"
+    for name in "efgh":
+        confirming.on_trial_complete(name)
     assert confirming.suggest("i") == Searcher.FINISHED
+
+
+def test_who_loses_its_worker_goes_on_before_anything_else():
+    confirming, ranking = search(trials=1, confirm=1, seeds=[1, 2])
+    lost = confirming.history.lost
+    lost.add((0, None))
+    first = confirming.suggest("a")
+    confirming.on_trial_complete("a", error=True)
+    assert confirming.suggest("b") == first and confirming.bridge.trials["b"] == 0 and confirming.bridge.completed == []
+    ranking.append(TrialRecord(0, {}, state="completed"))
+    confirming.on_trial_complete("b")
+    again = confirming.suggest("c")
+    assert confirming.suggest("d")["seed"] == 2
+    lost.add((0, 1))
+    confirming.on_trial_complete("d")
+    confirming.on_trial_complete("c", error=True)
+    assert confirming.suggest("e") == again
+    lost.clear()
+    confirming.on_trial_complete("e", error=True)
+    assert confirming.suggest("f") == Searcher.FINISHED and confirming.bridge.completed == [0]
 
 
 def test_failed_trials_are_no_finalists_and_fewer_may_be_left():
@@ -69,7 +92,7 @@ def test_failed_trials_are_no_finalists_and_fewer_may_be_left():
     confirming.suggest("a"), confirming.suggest("b")
     ranking += [TrialRecord(1, {}, state="completed"), TrialRecord(0, {}, state="failed")]
     confirming.on_trial_complete("a", error=True), confirming.on_trial_complete("b")
-    assert confirming.suggest("c")["trial"] == 1 and confirming.suggest("d") == Searcher.FINISHED
+    assert confirming.suggest("c")["trial"] == 1 and confirming.suggest("d") is None
 
 
 def test_after_the_deadline_nothing_new_is_tried():
@@ -86,10 +109,10 @@ def test_what_was_cut_off_goes_on_first_and_nothing_is_confirmed_twice():
     ]
     confirming, ranking = search(trials=3, confirm=1, seeds=[1, 2], records=records)
     assert [confirming.suggest(name)["folder"] for name in "ab"] == ["trial-0001", "trial-0000-seed-2"]
-    assert confirming.bridge.trials == {"a": 1} and confirming.running == {"a": 1}
+    assert confirming.bridge.trials == {"a": 1} and confirming.running == [1]
     assert confirming.suggest("c")["seed"] is None and len(confirming.history.searched) == 3
     ranking += [records[0], records[1]]
-    confirming.on_trial_complete("a"), confirming.on_trial_complete("c")
+    confirming.on_trial_complete("a"), confirming.on_trial_complete("b"), confirming.on_trial_complete("c")
     assert confirming.suggest("d") == Searcher.FINISHED, "both seeds of the best are there"
 
 

@@ -28,21 +28,33 @@ def fail(trainer):
         (marks / name).touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
+def in_second_epoch(module):
+    step = module.Trainer.step
+    module.Trainer.step = lambda self, *batch: (fail(self) if self.epoch == 2 else None, step(self, *batch))[1]
+
+def between_trials(module):
+    """The first worker that is handed another trial dies before it begins."""
+    reset, mark = module.Trainable.reset, Path(os.environ["VPR_MARKS"]) / "reset"
+    def dying(self, *given, **more):
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return reset(self, *given, **more)
+    module.Trainable.reset = dying
+
 class Patch(importlib.abc.MetaPathFinder):
+    def __init__(self, name, change):
+        self.name, self.change = name, change
     def find_spec(self, name, path, target=None):
-        if name != "vpr.train":
+        if name != self.name:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         run = spec.loader.exec_module
-        def exec_module(module):
-            run(module)
-            step = module.Trainer.step
-            module.Trainer.step = lambda self, *batch: (fail(self) if self.epoch == 2 else None, step(self, *batch))[1]
-        spec.loader.exec_module = exec_module
+        spec.loader.exec_module = lambda module: (run(module), self.change(module))[0]
         return spec
 
-sys.meta_path.insert(0, Patch())
+sys.meta_path[:0] = [Patch("vpr.train", in_second_epoch), Patch("ray.tune.trainable.trainable", between_trials)]
 '''
 SPACE = """
 KNOWN_GOOD = [{"loss/name": name, "optimizer/lr": lr} for name, lr in [
@@ -90,7 +102,8 @@ def test_each_trial_fails_for_its_own_reason(ended):
     assert "lower optimizer/lr" in reasons["fast_ap"]
     assert "Too many open files" in reasons["lifted"] and "ZeroDivisionError: a bug" in reasons["centroid_triplet"]
     assert all(found[name]["epochs"] == 1 for name in ("circle", "triplet", "ntxent", "lifted"))
-    assert ended[0].count(f"lost      the worker of trial {found['lifted']['id']}") == 3
+    lost = f"lost      the worker of trial {found['lifted']['id']}; it goes on after epoch 1"
+    assert ended[0].count(lost) == 3
 
 
 def test_a_lost_worker_costs_an_epoch_and_no_trial(ended):
@@ -102,6 +115,13 @@ def test_a_lost_worker_costs_an_epoch_and_no_trial(ended):
     again = [event for event in events if event["event"] == "again" and event["trial"] == healed["id"]]
     assert [event["epoch"] for event in again] == [1]
     assert f"lost      the worker of trial {healed['id']}; it goes on after epoch 1" in printed
+
+
+def test_a_worker_that_dies_between_two_trials_costs_neither(ended):
+    """Ray counts that twice, as a failure of the worker and one of its task, and gives the second trial up."""
+    printed, folder = ended
+    assert (folder.parents[1] / "marks/reset").exists()
+    assert printed.count("it goes on after epoch 0") == 1
 
 
 def test_mlflow_knows_them_as_failed(ended):
