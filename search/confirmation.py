@@ -1,6 +1,7 @@
 """What is trained next: what was cut off, who has waited for others, what Optuna suggests, and then the best configurations with other seeds."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -25,13 +26,15 @@ class Confirming(Searcher):
         early_stopping: EarlyStopping,
         confirm: int,
         seeds: list[int],
+        was_interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
-        """early_stopping: after its deadline no new configuration is tried."""
+        """early_stopping: after its deadline no new configuration is tried; was_interrupted: then nothing starts any more."""
         super().__init__(metric=METRIC, mode="max")
         self.bridge, self.history, self.early_stopping = bridge, history, early_stopping
         self.confirm, self.seeds = confirm, seeds
+        self.was_interrupted = was_interrupted
         self.live: dict[str, TrialRecord] = {}
-        """Trainings that run, by Ray's id."""
+        """Trainings that Ray has, by its id."""
         self.cut_off = [record for record in history.records.values() if not record.has_ended and not record.waits]
         """Trainings that ran when the search was interrupted, or whose worker was lost: each goes on as another trial of Ray's.
 
@@ -39,12 +42,14 @@ class Confirming(Searcher):
         """
 
     @property
-    def running(self) -> list[int]:
-        """The search's own trials of those that run."""
-        return [record.number for record in self.live.values() if record.seed is None]
+    def running(self) -> int:
+        """How many of these are the search's own trials."""
+        return sum(record.seed is None for record in self.live.values())
 
     def suggest(self, trial_id: str) -> Any:
         self.history.look()  # while nothing runs, Tune does nothing but ask here
+        if self.was_interrupted():
+            return Searcher.FINISHED
         if not self.history.storage.has_room or len(self.live) >= self.history.nodes.fitting:
             return None
         record = self._next(trial_id)
@@ -104,7 +109,8 @@ class Confirming(Searcher):
             self.bridge.on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        record = self.live.pop(trial_id)
+        """Ray tells the history of an error after this."""
+        record = self.live[trial_id]
         if error and self.history.goes_on(record):
             self.cut_off.append(record)
         elif record.seed is None and record.number in self.early_stopping.waiting:
@@ -112,6 +118,9 @@ class Confirming(Searcher):
             self.bridge.on_trial_result(trial_id, result)
         elif record.seed is None:
             self.bridge.on_trial_complete(trial_id, result, error)
+            if error:
+                self.early_stopping.give_up(record.number)
+        del self.live[trial_id]
 
     def save(self, checkpoint_path: str) -> None:
         self.bridge.save(checkpoint_path)
@@ -123,5 +132,8 @@ class Confirming(Searcher):
         return {}
 
     def _certain(self) -> list[TrialRecord]:
+        begun = sum(seed is not None for _, seed in self.history.records)
+        if begun == self.confirm * len(self.seeds):
+            return []
         ended = [record for record in self.history.ranked() if record.state in ("completed", "pruned")]
-        return ended[: max(self.confirm - len(self.running), 0)]
+        return ended[: max(self.confirm - self.running, 0)]

@@ -109,10 +109,6 @@ class EarlyStopping(FIFOScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         self.begun.add(trial.config["trial"])
 
-    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        if trial.config["trial"] not in self.curves:
-            self.begun.discard(trial.config["trial"])
-
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """STOP for a trial that waits, too: another training of Ray's takes it up where it is."""
         if trial.config["seed"] is not None or FAILED in result:
@@ -124,6 +120,11 @@ class EarlyStopping(FIFOScheduler):
                 self.reasons[number] = OUT_OF_TIME
                 self.waiting.discard(number)
         return TrialScheduler.STOP if number in self.reasons or number in self.waiting else TrialScheduler.CONTINUE
+
+    def give_up(self, number: int) -> None:
+        """A trial has failed: nobody waits for its first epoch."""
+        if number not in self.curves:
+            self.begun.discard(number)
 
     def take_in(self, number: int, epoch: int, value: float, may_wait: bool) -> None:
         """A trial's next epoch: it goes on, has a reason not to, or waits, if it may and there are too few others."""

@@ -28,6 +28,8 @@ from vpr.results import best_key
 
 RETRIES = 3
 """How often a trial goes on after its worker was lost, without an epoch in between."""
+WANT_OF_MEMORY = "low on memory"
+"""Said by Ray's own memory monitor when it kills a worker."""
 INTERRUPTED: State = "interrupted"
 
 
@@ -153,9 +155,9 @@ class History(Callback):
         self.begun.pop(record.key, None)
         if self.goes_on(record):
             self.losses[record.key] += 1
-            self.screen.say(
-                f"lost      the worker of {record.title.strip()}; it goes on after epoch {len(record.epochs)}"
-            )
+            why = " for want of memory" if WANT_OF_MEMORY in _error_of(trial) else ""
+            after = f"it goes on after epoch {len(record.epochs)}"
+            self.screen.say(f"lost      the worker of {record.title.strip()}{why}; {after}")
         else:
             self.end(record, "failed", self.faults.get(record.key) or _why_lost(trial, len(record.epochs) + 1))
 
@@ -248,10 +250,14 @@ class History(Callback):
         self.events.apply(facts)
 
 
+def _error_of(trial: Trial) -> str:
+    return Path(trial.error_file).read_text() if trial.error_file else ""
+
+
 def _why_lost(trial: Trial, epoch: int) -> str:
     """Of a trial that could not say it itself: Ray's last line, but not its page of guesses about a lost worker."""
-    text = Path(trial.error_file).read_text() if trial.error_file else ""
-    if "low on memory" in text:  # Ray's own memory monitor
+    text = _error_of(trial)
+    if WANT_OF_MEMORY in text:
         return f"its worker was killed for want of memory in epoch {epoch}; lower --max-concurrent or data/places_per_batch"
     if "ActorDied" in text or "ActorUnavailable" in text or "actor died" in text or not text.strip():
         return f"its worker was lost {RETRIES + 1} times in epoch {epoch}; is the memory enough?"

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from search.cluster import Slots
 from search.confirmation import Confirming
 from search.early_stopping import EarlyStopping
 from search.history import History
+from search.lost import Refused, every_death_known
 from search.meters import Meters
 from search.picture import draw
 from search.plan import Plan
@@ -57,7 +59,7 @@ def run_trials(plan: Plan, slots: Slots, tracker: Tracker, screen: Screen) -> Hi
         )
     if history.missing:
         with _shown(history, plan, slots, screen), interruptible(screen.warn_in_signal) as was_interrupted:
-            _tune(plan, slots, history, early_stopping, bridge, _Interrupts(was_interrupted))
+            _tune(plan, slots, history, early_stopping, bridge, was_interrupted)
         if was_interrupted():
             history.interrupt()
     return history
@@ -140,7 +142,7 @@ def _tune(
     history: History,
     early_stopping: EarlyStopping,
     bridge: OptunaBridge,
-    interrupts: tune.Callback,
+    was_interrupted: Callable[[], bool],
 ) -> None:
     trainable = partial(
         run_trial,
@@ -153,8 +155,8 @@ def _tune(
         cpus=slots.cpus,
         device=slots.device,
     )
-    searcher = Confirming(bridge, history, early_stopping, plan.confirm, plan.confirm_seeds)
-    drive(trainable, slots, searcher, early_stopping, [history, interrupts], plan.trials + history.confirmations)
+    searcher = Confirming(bridge, history, early_stopping, plan.confirm, plan.confirm_seeds, was_interrupted)
+    drive(trainable, slots, searcher, early_stopping, history, [_Interrupts(was_interrupted)])
 
 
 def drive(
@@ -162,19 +164,19 @@ def drive(
     slots: Slots,
     searcher: Confirming,
     early_stopping: EarlyStopping,
-    callbacks: list[tune.Callback],
-    at_once: int,
+    history: History,
+    others: list[tune.Callback],
 ) -> None:
-    """Let Ray Tune run what the searcher suggests, at most `at_once` trainings at a time, until it has nothing more."""
+    """Let Ray Tune run what the searcher suggests until it has nothing more; others: callbacks that are told after the history."""
     # What Ray writes for itself is not needed after it.
-    with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch, every_death_known():
         tuner = tune.Tuner(
             tune.with_resources(trainable, slots.resources),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=early_stopping,
-                num_samples=-1,  # a training that waited or lost its worker goes on as another trial
-                max_concurrent_trials=at_once,  # without a number Tune keeps one trial waiting at a time
+                num_samples=-1,  # the searcher ends it: a training that waited or lost its worker comes again
+                max_concurrent_trials=sys.maxsize,  # the searcher knows; without a number Tune keeps one trial waiting at a time
                 reuse_actors=True,
                 trial_name_creator=_folder,
                 trial_dirname_creator=_folder,
@@ -182,7 +184,7 @@ def drive(
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=scratch,
-                callbacks=callbacks,
+                callbacks=[history, Refused(searcher, history), *others],
                 verbose=0,
             ),
         )
@@ -192,4 +194,4 @@ def drive(
 
 
 def _folder(trial: Any) -> str:
-    return f"{trial.config['folder']}-{trial.trial_id}"  # one that waited comes twice
+    return f"{trial.config['folder']}-{trial.trial_id}"  # one that goes on comes again

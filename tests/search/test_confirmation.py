@@ -109,7 +109,7 @@ def test_what_was_cut_off_goes_on_first_and_nothing_is_confirmed_twice():
     ]
     confirming, ranking = search(trials=3, confirm=1, seeds=[1, 2], records=records)
     assert [confirming.suggest(name)["folder"] for name in "ab"] == ["trial-0001", "trial-0000-seed-2"]
-    assert confirming.bridge.trials == {"a": 1} and confirming.running == [1]
+    assert confirming.bridge.trials == {"a": 1} and confirming.running == 1
     assert confirming.suggest("c")["seed"] is None and len(confirming.history.searched) == 3
     ranking += [records[0], records[1]]
     confirming.on_trial_complete("a"), confirming.on_trial_complete("b"), confirming.on_trial_complete("c")
@@ -174,3 +174,11 @@ def test_a_trial_that_waited_when_the_search_was_interrupted_waits_on():
     confirming.early_stopping = EarlyStopping("asha", 9, trials=5)
     confirming.early_stopping.take_in(0, 1, 30.0, may_wait=True)
     assert confirming.suggest("a")["trial"] == 1 and confirming.early_stopping.waiting == {0}
+
+
+def test_after_an_interruption_nothing_starts_even_while_the_disk_is_full():
+    confirming, _ = search(trials=5, confirm=0, seeds=[1])
+    assert confirming.suggest("a")
+    confirming.was_interrupted = lambda: True
+    confirming.history.storage.has_room = False
+    assert confirming.suggest("b") == Searcher.FINISHED

@@ -83,7 +83,7 @@ def test_failed_trials_are_not_among_those_that_are_waited_for():
     begin(scheduler, *range(5))
     assert report(scheduler, 0, 1, 10.0) == "CONTINUE"
     for number in range(1, 4):
-        scheduler.on_trial_error(None, SimpleNamespace(config={"trial": number, "seed": None}))
+        scheduler.give_up(number)
     assert report(scheduler, 0, 2, 10.0) == "CONTINUE", "it is past its first epoch"
     assert report(scheduler, 4, 1, 10.0) == "STOP" and scheduler.waiting == {4}
 

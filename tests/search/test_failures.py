@@ -2,6 +2,7 @@
 
 import json
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -14,33 +15,39 @@ FAULTY = '''
 import ctypes, importlib.abc, importlib.util, os, signal, sys
 from pathlib import Path
 
+def is_due(name):
+    """Whether this fault was asked for, the first time that it could happen."""
+    try:
+        (Path(os.environ["VPR_FAULTS"]) / name).unlink()
+        return True
+    except FileNotFoundError:
+        return False
+
 def fail(trainer):
     import torch
     name = trainer.config.loss.name
-    marks = Path(os.environ["VPR_MARKS"])
     if name == "circle":
         ctypes.string_at(0)
     if name == "lifted":
         raise OSError(24, "Too many open files")
     if name == "triplet":
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    if name == "ntxent" or (name == "supcon" and not (marks / name).exists()):
-        (marks / name).touch()
+    if name == "ntxent" or (name == "supcon" and is_due("die")):
         os.kill(os.getpid(), signal.SIGKILL)
+    if is_due("hungry"):
+        held = [b"x" * 2**28 for _ in iter(int, 1)]
 
 def in_second_epoch(module):
     step = module.Trainer.step
     module.Trainer.step = lambda self, *batch: (fail(self) if self.epoch == 2 else None, step(self, *batch))[1]
 
 def between_trials(module):
-    """The first worker that is handed another trial dies before it begins."""
-    reset, mark = module.Trainable.reset, Path(os.environ["VPR_MARKS"]) / "reset"
-    def dying(self, *given, **more):
-        if not mark.exists():
-            mark.touch()
+    reset = module.Trainable.reset
+    def faulty(self, *given, **more):
+        if is_due("die between trials"):
             os.kill(os.getpid(), signal.SIGKILL)
-        return reset(self, *given, **more)
-    module.Trainable.reset = dying
+        return False if is_due("refuse") else reset(self, *given, **more)
+    module.Trainable.reset = faulty
 
 class Patch(importlib.abc.MetaPathFinder):
     def __init__(self, name, change):
@@ -80,12 +87,13 @@ def ended(city, tmp_path_factory):
     place = tmp_path_factory.mktemp("failing")
     (place / "sitecustomize.py").write_text(FAULTY)
     (place / "faults.py").write_text(SPACE)
-    (place / "marks").mkdir()
+    (place / "faults").mkdir()
+    (place / "faults/die").touch()
     done = run(
         "run",
         *("--space", str(place / "faults.py"), "--data", str(city), "--trials", "8", "--epochs", "2", "--name", "f"),
         *("--storage", str(place / "r"), "--confirm", "0", "--early-stopping", "none", *SETTINGS),
-        environment={"PYTHONPATH": str(place), "VPR_MARKS": str(place / "marks")},
+        environment={"PYTHONPATH": str(place), "VPR_FAULTS": str(place / "faults")},
     )
     assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
     return done.stdout, place / "r/f"
@@ -117,13 +125,6 @@ def test_a_lost_worker_costs_an_epoch_and_no_trial(ended):
     assert f"lost      the worker of trial {healed['id']}; it goes on after epoch 1" in printed
 
 
-def test_a_worker_that_dies_between_two_trials_costs_neither(ended):
-    """Ray counts that twice, as a failure of the worker and one of its task, and gives the second trial up."""
-    printed, folder = ended
-    assert (folder.parents[1] / "marks/reset").exists()
-    assert printed.count("it goes on after epoch 0") == 1
-
-
 def test_mlflow_knows_them_as_failed(ended):
     summary = json.loads((ended[1] / "summary.json").read_text())
     client = MlflowClient(f"sqlite:///{ended[1].parent}/mlflow.db")
@@ -139,3 +140,29 @@ def test_weights_of_failed_trials_are_gone(ended):
     summary = json.loads((ended[1] / "summary.json").read_text())
     files = {str(file.relative_to(ended[1])) for file in ended[1].rglob("*.pt")}
     assert files == {entry["checkpoint"] for entry in summary["trials"] if entry["checkpoint"]} and len(files) == 2
+
+
+def test_workers_that_are_lost_in_ways_that_ray_does_not_tell_cost_no_trial(city, tmp_path):
+    """Killed by Ray's memory monitor, at which Tune ends; dead between two trials, which Tune counts twice; one that takes no other trial."""
+    (tmp_path / "sitecustomize.py").write_text(FAULTY)
+    (tmp_path / "faults").mkdir()
+    for name in ("hungry", "die between trials", "refuse"):
+        (tmp_path / "faults" / name).touch()
+    memory = psutil.virtual_memory()
+    done = run(
+        "run",
+        *("--space", "optimizers", "--data", str(city), "--trials", "3", "--epochs", "2", "--name", "lost"),
+        *("--storage", str(tmp_path / "r"), "--confirm", "0", "--early-stopping", "none", "--max-concurrent", "1"),
+        *SETTINGS,
+        environment={
+            "PYTHONPATH": str(tmp_path),
+            "VPR_FAULTS": str(tmp_path / "faults"),
+            "RAY_memory_usage_threshold": f"{1 - (memory.available - 2**32) / memory.total:.4f}",
+        },
+    )
+    assert done.returncode == 0 and not list((tmp_path / "faults").iterdir()), done.stdout + done.stderr
+    summary = json.loads((tmp_path / "r/lost/summary.json").read_text())
+    assert [(trial["state"], trial["epochs"]) for trial in summary["trials"]] == [("completed", 2)] * 3
+    assert "lost      the worker of trial 0 for want of memory; it goes on after epoch 1" in done.stdout
+    assert "lost      the worker of trial 1; it goes on after epoch 0" in done.stdout
+    assert "lost      the worker of trial 2; it goes on after epoch 0" in done.stdout
