@@ -10,7 +10,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 # Spot machines that are taken away count as lost like any other; Ray would try their trials again by itself, for ever.
 os.environ.setdefault("RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE", "1")
-# A worker hands its slot to the next trial once the stopped one has let go, on a slow disk too.
+# A worker hands its slot to the next trial once the stopped one has let go, on a slow disk too. Workers import this with their trial.
 os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
 # Ctrl-C and SIGTERM come to us first (search.tuning).
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")

@@ -41,6 +41,9 @@ class Confirming(Searcher):
         Ray's own retry takes a worker that dies between two trials for two failures of the second, and gives that one up.
         """
 
+        self.is_settled = False
+        """Nothing changes the ranking any more, and each finalist's trainings have begun."""
+
     @property
     def running(self) -> int:
         """How many of these are the search's own trials."""
@@ -61,6 +64,8 @@ class Confirming(Searcher):
     def _next(self, trial_id: str) -> TrialRecord | None:
         if self.cut_off:
             return self._going_on(trial_id, self.cut_off.pop(0))
+        if self.is_settled:
+            return None
         while self.early_stopping.waiting or self.has_more:
             found = self._released(trial_id) or (self._new(trial_id) if self.has_more else None)
             if found:
@@ -69,6 +74,7 @@ class Confirming(Searcher):
             for seed in self.seeds:
                 if (record.number, seed) not in self.history.records:
                     return self.history.suggested(record.number, seed, {**record.leaves, "training/seed": seed})
+        self.is_settled = not self.running
         return None
 
     @property
@@ -109,7 +115,7 @@ class Confirming(Searcher):
             self.bridge.on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Ray tells the history of an error after this."""
+        """Of an error Ray tells the history after this, which counts the loss."""
         record = self.live[trial_id]
         if error and self.history.goes_on(record):
             self.cut_off.append(record)
@@ -120,7 +126,7 @@ class Confirming(Searcher):
             self.bridge.on_trial_complete(trial_id, result, error)
             if error:
                 self.early_stopping.give_up(record.number)
-        del self.live[trial_id]
+        del self.live[trial_id]  # last: where the bridge could not write, Ray comes again with an error
 
     def save(self, checkpoint_path: str) -> None:
         self.bridge.save(checkpoint_path)
@@ -132,8 +138,5 @@ class Confirming(Searcher):
         return {}
 
     def _certain(self) -> list[TrialRecord]:
-        begun = sum(seed is not None for _, seed in self.history.records)
-        if begun == self.confirm * len(self.seeds):
-            return []
         ended = [record for record in self.history.ranked() if record.state in ("completed", "pruned")]
         return ended[: max(self.confirm - self.running, 0)]

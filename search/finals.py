@@ -14,8 +14,9 @@ from search.answers import Answers, answers_file, keep_answers, measure, read_an
 from search.card import STAGED
 from search.certainty import Certainty, weigh
 from search.cluster import Slots, fetch
-from search.history import RETRIES, History
+from search.history import History
 from search.ledger import checkpoint_hash, record_look
+from search.lost import RETRIES
 from search.plan import Plan
 from search.records import TrialKey, TrialRecord
 from search.storage import patiently

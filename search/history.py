@@ -16,6 +16,7 @@ from ray.tune.experiment import Trial
 from search.checkpoints import prune
 from search.cluster import Slots, check_ray
 from search.early_stopping import EarlyStopping
+from search.lost import RETRIES, wanted_memory, why_lost
 from search.nodes import NodeWatch
 from search.records import FAILED, Events, State, TrialKey, TrialRecord, what_varied
 from search.screen import Screen
@@ -26,10 +27,6 @@ from vpr.errors import VPRError
 from vpr.leaves import from_leaves, to_leaves
 from vpr.results import best_key
 
-RETRIES = 3
-"""How often a trial goes on after its worker was lost, without an epoch in between."""
-WANT_OF_MEMORY = "low on memory"
-"""Said by Ray's own memory monitor when it kills a worker."""
 INTERRUPTED: State = "interrupted"
 
 
@@ -155,11 +152,11 @@ class History(Callback):
         self.begun.pop(record.key, None)
         if self.goes_on(record):
             self.losses[record.key] += 1
-            why = " for want of memory" if WANT_OF_MEMORY in _error_of(trial) else ""
+            why = " for want of memory" if wanted_memory(trial) else ""
             after = f"it goes on after epoch {len(record.epochs)}"
             self.screen.say(f"lost      the worker of {record.title.strip()}{why}; {after}")
         else:
-            self.end(record, "failed", self.faults.get(record.key) or _why_lost(trial, len(record.epochs) + 1))
+            self.end(record, "failed", self.faults.get(record.key) or why_lost(trial, len(record.epochs) + 1))
 
     def goes_on(self, record: TrialRecord) -> bool:
         """Whether a training that has lost its worker is taken up again: not where it said why it fails, nor for ever."""
@@ -248,17 +245,3 @@ class History(Callback):
         facts = {"event": event, "at": time.time(), **facts}
         append_line(self.file, json.dumps(facts), self.storage.failed)
         self.events.apply(facts)
-
-
-def _error_of(trial: Trial) -> str:
-    return Path(trial.error_file).read_text() if trial.error_file else ""
-
-
-def _why_lost(trial: Trial, epoch: int) -> str:
-    """Of a trial that could not say it itself: Ray's last line, but not its page of guesses about a lost worker."""
-    text = _error_of(trial)
-    if WANT_OF_MEMORY in text:
-        return f"its worker was killed for want of memory in epoch {epoch}; lower --max-concurrent or data/places_per_batch"
-    if "ActorDied" in text or "ActorUnavailable" in text or "actor died" in text or not text.strip():
-        return f"its worker was lost {RETRIES + 1} times in epoch {epoch}; is the memory enough?"
-    return text.strip().splitlines()[-1][:300]

@@ -1,21 +1,21 @@
-"""Workers that are lost in ways of which Ray Tune 2.60 does not tell, or at which it ends."""
+"""Workers that are lost: how often a training outlives that, why it was, and deaths that Ray Tune 2.60 does not know."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from search.confirmation import Confirming
-from search.history import History
+RETRIES = 3
+"""How often a training goes on after its worker was lost, without an epoch in between."""
 
 
 @contextmanager
 def every_death_known() -> Iterator[None]:
-    """Any death of a worker is one that Tune knows: at that by Ray's own memory monitor it ends with all trials, in a RuntimeError."""
+    """Shows Tune Ray's other errors as RayActorError: at the OutOfMemoryError of Ray's memory monitor it would end the search in a RuntimeError."""
     told = RayActorManager._actor_task_failed
 
     def tell(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
@@ -30,17 +30,20 @@ def every_death_known() -> Iterator[None]:
         RayActorManager._actor_task_failed = told  # type: ignore[method-assign]
 
 
-class Refused(Callback):
-    """Tells searcher and history of a trial that its worker would not take, as the one before still ran there.
+def wanted_memory(trial: Trial) -> bool:
+    """Whether Ray's memory monitor killed the worker."""
+    return "low on memory" in _error_of(trial)
 
-    Tune gives up such a trial without a word to either.
-    """
 
-    def __init__(self, searcher: Confirming, history: History) -> None:
-        self.searcher, self.history = searcher, history
+def why_lost(trial: Trial, epoch: int) -> str:
+    """Of a trial that could not say it itself: Ray's last line, but not its page of guesses about a lost worker."""
+    text = _error_of(trial)
+    if wanted_memory(trial):
+        return f"its worker was killed for want of memory in epoch {epoch}; lower --max-concurrent or data/places_per_batch"
+    if "ActorDied" in text or "ActorUnavailable" in text or "actor died" in text or not text.strip():
+        return f"its worker was lost {RETRIES + 1} times in epoch {epoch}; is the memory enough?"
+    return text.strip().splitlines()[-1][:300]
 
-    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        for trial in trials:
-            if trial.status == Trial.ERROR and trial.trial_id in self.searcher.live:
-                self.searcher.on_trial_complete(trial.trial_id, error=True)
-                self.history.on_trial_error(iteration, trials, trial)
+
+def _error_of(trial: Trial) -> str:
+    return Path(trial.error_file).read_text() if trial.error_file else ""

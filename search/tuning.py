@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from ray import tune
+from ray.tune.experiment import Trial
 from rich.console import RenderableType
 
 from search.bridge import OptunaBridge
@@ -19,7 +20,7 @@ from search.cluster import Slots
 from search.confirmation import Confirming
 from search.early_stopping import EarlyStopping
 from search.history import History
-from search.lost import Refused, every_death_known
+from search.lost import every_death_known
 from search.meters import Meters
 from search.picture import draw
 from search.plan import Plan
@@ -136,6 +137,22 @@ class _Interrupts(tune.Callback):
             os.kill(os.getpid(), signal.SIGUSR1)
 
 
+class _Refused(tune.Callback):
+    """Tells searcher and history of a trial that its worker would not take, as the one before still ran there.
+
+    Tune gives up such a trial without a word to either.
+    """
+
+    def __init__(self, searcher: Confirming) -> None:
+        self.searcher = searcher
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        for trial in trials:
+            if trial.status == Trial.ERROR and trial.trial_id in self.searcher.live:
+                self.searcher.on_trial_complete(trial.trial_id, error=True)
+                self.searcher.history.on_trial_error(iteration, trials, trial)
+
+
 def _tune(
     plan: Plan,
     slots: Slots,
@@ -184,7 +201,7 @@ def drive(
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=scratch,
-                callbacks=[history, Refused(searcher, history), *others],
+                callbacks=[history, _Refused(searcher), *others],
                 verbose=0,
             ),
         )

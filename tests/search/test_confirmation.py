@@ -87,6 +87,25 @@ def test_who_loses_its_worker_goes_on_before_anything_else():
     assert confirming.suggest("f") == Searcher.FINISHED and confirming.bridge.completed == [0]
 
 
+def test_a_new_leader_of_a_larger_budget_is_confirmed_beside_former_finalists():
+    former = [TrialRecord(0, {}, state="completed"), TrialRecord(0, {}, 1, state="completed")]
+    confirming, ranking = search(trials=3, confirm=2, seeds=[1], records=former)
+    confirming.bridge.trials["before"] = 0
+    assert [confirming.suggest(name)["trial"] for name in "ab"] == [1, 2]
+    ranking += [TrialRecord(1, {}, state="completed"), TrialRecord(2, {}, state="completed"), former[0]]
+    confirming.on_trial_complete("a"), confirming.on_trial_complete("b")
+    assert [(again["trial"], again["seed"]) for again in map(confirming.suggest, "cd")] == [(1, 1), (2, 1)]
+    confirming.on_trial_complete("c"), confirming.on_trial_complete("d")
+    assert confirming.suggest("e") == Searcher.FINISHED
+
+
+def test_a_trial_that_failed_before_its_first_epoch_is_not_waited_for():
+    confirming, _ = search(trials=5, confirm=0, seeds=[1])
+    confirming.early_stopping.begun.add(confirming.suggest("a")["trial"])
+    confirming.on_trial_complete("a", error=True)
+    assert not confirming.early_stopping.begun
+
+
 def test_failed_trials_are_no_finalists_and_fewer_may_be_left():
     confirming, ranking = search(trials=2, confirm=2, seeds=[1])
     confirming.suggest("a"), confirming.suggest("b")
