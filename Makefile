@@ -20,7 +20,7 @@ test-searches: .venv/.ready  ## The tests that run whole searches, one at a time
 test-parts: .venv/.ready  ## All other tests.
 	$(BIN)/python -m pytest -m "not search and not long"
 
-test-long: .venv/.ready  ## The searches that take longest: failing workers, the study's list, real photographs; about 6 minutes.
+test-long: .venv/.ready  ## The searches that take longest: failing workers, the study's list, real photographs; about 8 minutes.
 	$(BIN)/python -m pytest -m long
 
 check: test

@@ -40,13 +40,12 @@ class Confirming(Searcher):
 
         Ray's own retry takes a worker that dies between two trials for two failures of the second, and gives that one up.
         """
-
         self.is_settled = False
         """Nothing changes the ranking any more, and each finalist's trainings have begun."""
 
     @property
     def running(self) -> int:
-        """How many of these are the search's own trials."""
+        """How many of the search's own trials Ray has."""
         return sum(record.seed is None for record in self.live.values())
 
     def suggest(self, trial_id: str) -> Any:
