@@ -173,25 +173,23 @@ def _tune(
         device=slots.device,
     )
     searcher = Confirming(bridge, history, early_stopping, plan.confirm, plan.confirm_seeds, was_interrupted)
-    drive(trainable, slots, searcher, early_stopping, history, [_Interrupts(was_interrupted)])
+    drive(trainable, slots, searcher, [_Interrupts(was_interrupted)])
 
 
 def drive(
     trainable: Callable[..., None],
     slots: Slots,
     searcher: Confirming,
-    early_stopping: EarlyStopping,
-    history: History,
     others: list[tune.Callback],
 ) -> None:
-    """Let Ray Tune run what the searcher suggests until it has nothing more; others: callbacks that are told after the history."""
+    """Let Ray Tune run what the searcher suggests until it has nothing more; others: callbacks that are told after its history."""
     # What Ray writes for itself is not needed after it.
     with tempfile.TemporaryDirectory(prefix="vpr-search-") as scratch, every_death_known():
         tuner = tune.Tuner(
             tune.with_resources(trainable, slots.resources),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
-                scheduler=early_stopping,
+                scheduler=searcher.early_stopping,
                 num_samples=-1,  # the searcher ends it: a training that waited or lost its worker comes again
                 max_concurrent_trials=sys.maxsize,  # the searcher knows; without a number Tune keeps one trial waiting at a time
                 reuse_actors=True,
@@ -201,7 +199,7 @@ def drive(
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=scratch,
-                callbacks=[history, _Refused(searcher), *others],
+                callbacks=[searcher.history, _Refused(searcher), *others],
                 verbose=0,
             ),
         )

@@ -78,7 +78,7 @@ def ours(trials: int, folder: Path, times: Times) -> None:
         history = History(folder, base, tracker, screen, trials, 0, [], 3, early_stopping, "", slots)
         bridge = OptunaBridge(space, folder / "study.journal", "growth", base, {}, SEED)
         searcher = Confirming(bridge, history, early_stopping, 0, [])
-        drive(sleep, slots, searcher, early_stopping, history, [times])
+        drive(sleep, slots, searcher, [times])
     while tracker.waiting:  # what MLflow does not have yet is part of the cost
         time.sleep(0.01)
     assert not tracker.failures, f"{tracker.failures} calls of MLflow failed, the last: {tracker.last_failure}"
