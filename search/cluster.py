@@ -191,10 +191,12 @@ def bootstrap() -> dict[str, Any] | None:
 def _trials(machine: Machine, cpus: float, gpus: float) -> int:
     """That fit on a machine. A share below 1 must fit on one GPU: two GPUs hold two trials of 0.6, not three."""
     by_cpu = math.floor(machine.cpus / cpus)
-    if not gpus:
-        return by_cpu
-    by_gpu = math.floor(machine.gpus / gpus) if gpus >= 1 else math.floor(1 / gpus) * math.floor(machine.gpus)
-    return min(by_cpu, by_gpu)
+    return min(by_cpu, _by_gpu(machine, gpus)) if gpus else by_cpu
+
+
+def _by_gpu(machine: Machine, gpus: float) -> int:
+    """Trials with `gpus` each for which a machine has GPUs."""
+    return math.floor(machine.gpus / gpus) if gpus >= 1 else math.floor(1 / gpus) * math.floor(machine.gpus)
 
 
 def fit(settings: SearchSettings, machines: list[Machine], where: str, is_cluster: bool = False) -> Slots:
@@ -207,7 +209,7 @@ def fit(settings: SearchSettings, machines: list[Machine], where: str, is_cluste
     if gpus > most_gpus:
         raise ConfigError(f"--gpus-per-trial {gpus:g}, but {has} {most_gpus:g} GPUs; lower it (0 trains on the CPU)")
     own = [one for one in machines if one.gpus >= gpus] if gpus else machines
-    shares = [one.cpus / count for one in own if gpus and (count := _trials(Machine(math.inf, one.gpus), 1, gpus))]
+    shares = [one.cpus / count for one in own if gpus and (count := _by_gpu(one, gpus))]
     cpus = settings.cpus_per_trial or (max(1, math.floor(min(shares))) if shares else 1)
     if cpus > most_cpus:
         raise ConfigError(f"--cpus-per-trial {cpus}, but {has} {most_cpus:g} cores; lower it")
