@@ -12,8 +12,12 @@ def describe(plan: Plan) -> list[str]:
     lines = []
     if plan.preset:
         lines.append("data      MiniCity, with its preset " + _assignments(plan.preset))
-    lines.append(f"train     {plan.folders.train}")
-    lines.append(f"val       {plan.folders.val}")
+    lines.append(f"train     {plan.folders.train}: {plan.sets.images:,} images, {plan.sets.places:,} places")
+    if len(plan.folders.vals) == 1:
+        lines.append(f"val       {plan.folders.first_val}")
+    else:
+        lines.append(f"val       the mean over {len(plan.folders.vals)} sets, each of equal weight")
+        lines += [f"val       {name}: {folder}" for name, folder in plan.folders.vals.items()]
     if plan.pinned:
         lines.append("set       " + _assignments(plan.pinned))
     if plan.time_budget_s is not None:
@@ -22,26 +26,7 @@ def describe(plan: Plan) -> list[str]:
         lines.append(
             f"confirm   the best {plan.confirm} again, in full, with seeds {', '.join(map(str, plan.confirm_seeds))}"
         )
-    return lines + data_lines(plan)
-
-
-def data_lines(plan: Plan) -> list[str]:
-    """What the reports of a search say of images that were left out, and of sets that share pictures or places."""
-    overlap = plan.overlap
-    lines = [
-        f"skipped   {count} images of {name} cannot be read and are left out" for name, count in plan.skipped.items()
-    ]
-    lines += [] if overlap.is_clean else [f"OVERLAP   {overlap.describe()}: no recall of this search can be trusted"]
-    lines += [
-        f"overlap   {count} val pictures have a picture of {name} near: its recall is not of another place"
-        for name, count in overlap.near_val.items()
-        if count
-    ]
-    if overlap.train_without_position:
-        lines.append(
-            f"overlap   {overlap.train_without_position} training pictures say no position and were not compared"
-        )
-    return lines
+    return lines + plan.sets.lines()
 
 
 def _assignments(leaves: Mapping[str, Value]) -> str:

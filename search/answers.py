@@ -78,7 +78,6 @@ def measure(
 ) -> Answers:
     """Rank a set with a model; folder: of the set on this node; watched: may put something between its images and the model. Raises VPRError."""
     from vpr.data import open_retrieval
-    from vpr.datasets import retrieval_fingerprint
     from vpr.evaluate import ranking
     from vpr.export import load_model
     from vpr.precision import pick_device
@@ -92,6 +91,6 @@ def measure(
         first_hits(ranked, retrieval.positives),
         ranked[:, :NEAREST].astype(np.int32),
         config.data.positive_radius_m,
-        sorted(str(path.relative_to(folder)) for path in retrieval.skipped),
-        retrieval_fingerprint(folder),
+        sorted(str(path.relative_to(retrieval.folder)) for path in retrieval.skipped),
+        retrieval.fingerprint,
     )

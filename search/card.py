@@ -107,7 +107,18 @@ def _origin(
 def _recalls(summary: Mapping[str, Any], metrics: Mapping[str, Any], trial: int) -> str:
     """The figures of these weights, and what is known of the configuration over its seeds."""
     finalist = _finalist(summary, trial) or {}
-    rows = [("val", {n: metrics[f"val/recall_at_{n}"] for n in (1, 5, 10, 20)}, finalist)]
+    vals = summary["data"].get("vals", {})
+    several = vals if len(vals) > 1 else {}  # a single one is the mean
+    mean = f"val, the mean of {len(vals)} sets" if several else "val"
+    rows = [(mean, {n: metrics[f"val/recall_at_{n}"] for n in (1, 5, 10, 20)}, finalist)]
+    rows += [
+        (
+            f"val/{name}",
+            {n: metrics[f"val/{name}/recall_at_{n}"] for n in (1, 5, 10, 20)},
+            finalist.get("vals", {}).get(name, {}),
+        )
+        for name in several
+    ]
     rows += [
         (name, {n: found[f"recall_at_{n}"] for n in (1, 5, 10, 20)}, finalist.get("test", {}).get(name, {}))
         for name, found in metrics["test"].items()
@@ -164,9 +175,9 @@ def _code(description: Mapping[str, Any]) -> str:
 
 ```python
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-photo = Image.open("photo.jpg").convert("RGB").resize(({width}, {height}), Image.Resampling.BILINEAR)
+photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB").resize(({width}, {height}), Image.Resampling.BILINEAR)
 images = np.asarray(photo, np.float32).transpose(2, 0, 1)[None] / 255  # (1, 3, {height}, {width}) in 0..1
 ```
 

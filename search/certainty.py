@@ -18,7 +18,7 @@ class Certainty:
     """Of F finalists, in the order they were given; recalls in per cent."""
 
     means: np.ndarray
-    """(F,) over seeds and queries."""
+    """(F,) over seeds and queries; of several sets the mean over the sets."""
     spreads: np.ndarray
     """(F,) standard deviation over seeds; 0 for one seed."""
     intervals: np.ndarray
@@ -29,26 +29,32 @@ class Certainty:
     """(F,) whether it belongs to the group that cannot be told apart from the best."""
 
 
-def weigh(hits: np.ndarray, seed: int = 0) -> Certainty:
-    """hits: (F, S, Q) bool, whether the model of finalist f and seed s answers query q.
+def weigh(*hits: np.ndarray, seed: int = 0) -> Certainty:
+    """Return how certain the finalists' mean recall over one set or several is.
+
+    Each set has equal weight, whatever its number of queries. Queries are drawn within their own set (a stratified
+    bootstrap), and the sets' luck is independent, so the variances of the sets' means add up.
 
     A paired bootstrap: a draw takes the same queries (with replacement) for all finalists, and other seeds. Three seeds
     are too few to draw from: they give 2/3 of their true variance, and no tails. So what seeds do is drawn from a normal
     distribution, whose variance is the one between seeds, pooled over the finalists, less what comes from the luck of
     single queries (the residual mean square of the two-way table), which the queries count already. How little a few
     seeds say of that variance widens all draws to Student's t, with the degrees of freedom of Satterthwaite (1946).
+
+    Args:
+        hits: (F, S, Q) bool for each set: whether the model of finalist f and seed s answers query q of the set.
+        seed: Of the draws.
     """
-    finalists, seeds, queries = hits.shape
+    finalists, seeds, _ = hits[0].shape
     random = np.random.default_rng(seed)
-    recalls = hits.mean(axis=2)  # (F, S)
-    by_query = hits.mean(axis=1)  # (F, Q)
+    recalls = np.mean([own.mean(axis=2) for own in hits], axis=0)  # (F, S)
     means = recalls.mean(axis=1)  # (F,)
-    draws = np.concatenate([_resampled(random, by_query) for _ in range(DRAWS // BLOCK)])  # (DRAWS, F)
-    # One query says nothing of how others would do.
-    query_covariance = np.atleast_2d(np.cov(by_query)) / queries if queries > 1 else np.zeros((finalists, finalists))
+    draws = np.mean([_resampled(random, own.mean(axis=1)) for own in hits], axis=0)  # (DRAWS, F)
+    query_covariance = np.sum([_query_covariance(own.mean(axis=1)) for own in hits], axis=0) / len(hits) ** 2  # (F, F)
     seed_variance = 0.0
     if seeds > 1:
-        between, residual = _variances(hits, recalls, by_query)
+        between = float(recalls.var(axis=1, ddof=1).mean())
+        residual = sum(map(_residual, hits)) / len(hits) ** 2
         seed_variance = max(between - residual, 0) / seeds
         draws += np.sqrt(seed_variance) * random.standard_normal((DRAWS, finalists))
         total = np.diag(query_covariance).mean() + seed_variance
@@ -65,20 +71,32 @@ def weigh(hits: np.ndarray, seed: int = 0) -> Certainty:
 
 
 def _resampled(random: np.random.Generator, by_query: np.ndarray) -> np.ndarray:
-    """(BLOCK, F) means of `by_query` (F, Q) over queries drawn with replacement, the same for all finalists."""
+    """Return (DRAWS, F) means of `by_query` (F, Q) over queries drawn with replacement, the same for all finalists."""
+    return np.concatenate([_resampled_block(random, by_query) for _ in range(DRAWS // BLOCK)])
+
+
+def _resampled_block(random: np.random.Generator, by_query: np.ndarray) -> np.ndarray:
     queries = by_query.shape[1]
     drawn = random.integers(queries, size=(BLOCK, queries)) + queries * np.arange(BLOCK)[:, None]
     weights = np.bincount(drawn.ravel(), minlength=BLOCK * queries).reshape(BLOCK, queries) / queries  # (BLOCK, Q)
     return weights @ by_query.T
 
 
-def _variances(hits: np.ndarray, recalls: np.ndarray, by_query: np.ndarray) -> tuple[float, float]:
-    """Between the seeds' recalls, and of it what comes from each seed's own luck with single queries; pooled."""
+def _query_covariance(by_query: np.ndarray) -> np.ndarray:
+    """Return (F, F) covariance of the finalists' means over one set's queries; by_query: (F, Q)."""
+    finalists, queries = by_query.shape
+    # One query says nothing of how others would do.
+    return np.atleast_2d(np.cov(by_query)) / queries if queries > 1 else np.zeros((finalists, finalists))
+
+
+def _residual(hits: np.ndarray) -> float:
+    """Return the part of the variance between the seeds' recalls of one set that is each seed's own luck with single queries; pooled."""
     _, seeds, queries = hits.shape
+    recalls, by_query = hits.mean(axis=2), hits.mean(axis=1)  # (F, S), (F, Q)
     means = recalls.mean(axis=1)[:, None, None]
     residuals = hits - recalls[:, :, None] - by_query[:, None, :] + means  # (F, S, Q)
     residual = (residuals**2).sum(axis=(1, 2)) / ((seeds - 1) * max(queries - 1, 1))  # (F,)
-    return float(recalls.var(axis=1, ddof=1).mean()), float(residual.mean() / queries)
+    return float(residual.mean() / queries)
 
 
 def _scales(query_covariance: np.ndarray, seed_variance: float) -> np.ndarray:

@@ -47,7 +47,7 @@ def needed_bytes(plan: Plan, slots: Slots, checkpoint: int) -> int:
 def check_room(plan: Plan, slots: Slots) -> None:
     """Raises ConfigError where the storage has less room than the search needs beside what it holds already."""
     size = fetch(
-        ray.remote(num_cpus=0)(_largest_bytes).remote(plan.samples, plan.places), lambda: check_ray(plan.resume)
+        ray.remote(num_cpus=0)(_largest_bytes).remote(plan.samples, plan.sets.places), lambda: check_ray(plan.resume)
     )
     held = sum(file.stat().st_size for file in plan.folder.rglob("*.pt"))
     needed = needed_bytes(plan, slots, size) - held

@@ -15,12 +15,9 @@ import psutil
 import ray
 import yaml
 
+from search.ray_start import start_here
 from search.settings import SearchSettings
 from vpr.errors import ConfigError
-
-OBJECT_STORE_BYTES = 100 * 1024**2
-"""Trials pass files, not objects; Ray's default is a third of the memory."""
-
 
 PARTS_OF_RAY = ("raylet", "gcs_server")
 """Without either a driver waits for ever."""
@@ -79,33 +76,32 @@ def connect(settings: SearchSettings) -> Slots:
     return fit(settings, (_to_come() if is_cluster else None) or _machines(), where, is_cluster)
 
 
+def address() -> str | None:
+    """Return where the cluster is that this process would join, or None where Ray is started for it."""
+    return os.environ.get("RAY_ADDRESS") or started_here()
+
+
 def join() -> tuple[str, bool]:
     """Where this process is connected to now, and whether that is a cluster that was there before. Raises ConfigError."""
-    address = os.environ.get("RAY_ADDRESS") or started_here()
-    if address is None:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+    there = address()
+    if there is None:
+        start_here()
         started[:] = [child for child in psutil.Process().children() if child.name() in PARTS_OF_RAY]
         return "this machine", False
     try:
-        _knock(address)
+        _knock(there)
     except OSError:
         raise ConfigError(
-            f"the Ray cluster at {address} does not answer; start it, or unset RAY_ADDRESS and run `ray stop` to use this machine"
+            f"the Ray cluster at {there} does not answer; start it, or unset RAY_ADDRESS and run `ray stop` to use this machine"
         ) from None
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=there, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as fault:  # a token that is missing or wrong; Ray has no one type for it
         reason = " ".join(str(fault).split())[:200]
         raise ConfigError(
-            f"the Ray cluster at {address} cannot be joined ({reason}); are RAY_AUTH_MODE and ~/.ray/auth_token those of the cluster?"
+            f"the Ray cluster at {there} cannot be joined ({reason}); are RAY_AUTH_MODE and ~/.ray/auth_token those of the cluster?"
         ) from None
-    return f"the Ray cluster at {address} with {len(_machines())} machines", True
+    return f"the Ray cluster at {there} with {len(_machines())} machines", True
 
 
 def check_ray(resume: str, before: Callable[[], None] = lambda: None) -> None:

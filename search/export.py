@@ -12,6 +12,7 @@ from search.card import finish
 from search.settings import default_storage
 from vpr import cli
 from vpr.errors import ConfigError, DataError
+from vpr.folder_facts import is_retrieval
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ExportSettings:
     storage: Path = field(default_factory=default_storage)
     """Folder that holds the search; $VPR_STORAGE if not given, else results."""
     val: Path | None = None
-    """Folder of the val set, on which each format is compared with the trained model; the search's own if not given."""
+    """Folder of the val set, on which each format is compared with the trained model; the search's own (first) one if not given."""
 
 
 def main(settings: ExportSettings) -> int:
@@ -45,7 +46,7 @@ def main(settings: ExportSettings) -> int:
     if settings.to.exists():
         raise ConfigError(f"--to {settings.to} exists; give a new folder")
     val = settings.val or own_val(summary)
-    if not (val / "database").is_dir():
+    if not is_retrieval(val):
         raise DataError(
             f"{val} holds no val set, on which each format is compared with the trained model; give its folder with --val"
         )
@@ -65,9 +66,10 @@ def main(settings: ExportSettings) -> int:
 
 
 def own_val(summary: dict) -> Path:
-    """Where the search found val; older summaries say only the folder above it."""
+    """Return where the search found its first val set; older summaries say `val`, or only the folder above it."""
     data = summary.get("data") or {}
-    return Path(data.get("val") or Path(data.get("root") or "") / "sf_xs/val")
+    first = next(iter((data.get("vals") or {}).values()), data.get("val"))
+    return Path(first or Path(data.get("root") or "") / "sf_xs/val")
 
 
 def read_summary(folder: Path) -> dict:

@@ -15,7 +15,8 @@ import psutil
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from vpr.datasets import find_images, find_sets, fingerprint
+from search.sets import fingerprint_of_sets
+from vpr.datasets import find_sets
 from vpr.errors import VPRError
 from vpr.sources import root_here
 from vpr.store import cache_folder
@@ -111,7 +112,7 @@ def _data(source: str) -> tuple[str, str]:
     """Fingerprint and fault, one of them empty."""
     try:
         found = find_sets(root_here(source))
-        return fingerprint(find_images(found.train) + find_images(found.val)), ""
+        return fingerprint_of_sets(found), ""
     except (VPRError, OSError) as fault:
         return "", " ".join(str(fault).split())
 

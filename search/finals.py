@@ -25,8 +25,6 @@ from vpr.recall import recalls
 from vpr.results import best_key
 from vpr.sources import root_here
 
-VAL = "val"
-
 
 @dataclass(frozen=True)
 class Finalist:
@@ -55,11 +53,13 @@ class Finals:
 
     finalists: list[Finalist]
     val: Certainty | None = None
-    """Of their val recall@1."""
+    """Of their val recall@1; of several val sets, of the mean over them."""
+    vals: dict[str, Certainty] = field(default_factory=dict)
+    """Of their recall@1 on each val set, by its name."""
     tests: dict[str, Certainty] = field(default_factory=dict)
     """Of their recall@1, by test set."""
     answers: dict[tuple[TrialKey, str], np.ndarray] = field(default_factory=dict)
-    """(Q,) place of the first right answer of each query (`vpr.recall.answers`), by model and set."""
+    """(Q,) place of the first right answer of each query (`vpr.recall.answers`), by model and reported name of the set."""
     export: Path | None = None
 
     @property
@@ -77,8 +77,7 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     finals = Finals(sorted(choose(history, console), key=lambda found: found.mean_key, reverse=True))
     if finals.best is None:
         return finals
-    val = plan.train_and_val.val
-    given = plan.source, val, plan.cache_budget, plan.on_bad_image, slots.cpus
+    given = plan.source, plan.train_and_val.first_val, plan.cache_budget, plan.on_bad_image, slots.cpus
     exporting = _on_worker(slots)(_export).remote(plan.folder / STAGED, *_model(finals.best.best_run), *given)
     models = [run for finalist in finals.finalists for run in finalist.runs]
     if plan.space.fixed_trials:  # its table is the answer, so that all of it is measured
@@ -88,10 +87,18 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     with told(console, "the best model could not be exported"):
         fetch(exporting, history.look)
         finals.export = plan.folder / "export"
-    measured = [found for found in finals.finalists if all((run.key, VAL) in finals.answers for run in found.runs)]
+    vals = plan.folders.reported_vals
+    measured = [
+        found
+        for found in finals.finalists
+        if all((run.key, name) in finals.answers for run in found.runs for name in vals)
+    ]
     if finals.best in measured:  # which is the one that is exported
         finals.finalists = measured
-    finals.val = _weighed(finals, VAL)
+    finals.val = _weighed(finals, *vals)
+    for name, reported in zip(plan.folders.vals, vals, strict=True):
+        if found := finals.val if len(vals) == 1 else _weighed(finals, reported):
+            finals.vals[name] = found
     for name in tests:
         if found := _weighed(finals, name):
             finals.tests[name] = found
@@ -128,20 +135,20 @@ def _measure_all(
     measuring_on = _on_worker(slots)(_measure)
     measuring = {}
     below = plan.folders.relative_to(root_here(plan.source))  # every node has its own root
-    places = {VAL: below.val, **below.tests}
+    places = {**below.reported_vals, **below.tests}
     for model in {model.key: model for model in models}.values():
         checkpoint, _ = _model(model)
-        for name, folder in {VAL: plan.folders.val, **tests}.items():
+        for name, folder in {**plan.folders.reported_vals, **tests}.items():
             with told(console, f"{name} could not be measured"):
                 if kept := read_answers(answers_file(plan.folder, model.key, name)):  # of an earlier session
                     finals.answers[model.key, name] = kept.first
-                    if kept.nearest is not None or name != VAL:  # no test set is looked at again
+                    if kept.nearest is not None or name in tests:  # no test set is looked at again
                         continue
-                if name != VAL:
+                if name in tests:
                     who = {"search": plan.name, "search_id": plan.search_id, "trial": model.number, "seed": model.seed}
                     what = {
                         "set": name,
-                        "data": retrieval_fingerprint(folder),
+                        "data": retrieval_fingerprint(folder, plan.session),
                         "checkpoint": checkpoint_hash(checkpoint),
                     }
                     record_look(plan.ledger, **who, **what)
@@ -156,11 +163,15 @@ def _measure_all(
             patiently(keep_answers, answers_file(plan.folder, key, name), answers)
 
 
-def _weighed(finals: Finals, name: str) -> Certainty | None:
-    found = [[finals.answers.get((run.key, name)) for run in finalist.runs] for finalist in finals.finalists]
-    if any(first is None for runs in found for first in runs):
-        return None
-    return weigh(np.array(found) < 1)
+def _weighed(finals: Finals, *names: str) -> Certainty | None:
+    """Return the certainty of the finalists' mean recall@1 over the sets; None where one was not measured on all of them."""
+    hits = []
+    for name in names:
+        found = [[finals.answers.get((run.key, name)) for run in finalist.runs] for finalist in finals.finalists]
+        if any(first is None for runs in found for first in runs):
+            return None
+        hits.append(np.array(found) < 1)  # (F, S, Q)
+    return weigh(*hits)
 
 
 def _model(record: TrialRecord) -> tuple[Path, dict[str, float]]:

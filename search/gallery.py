@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # --help needs none of them
     from search.gallery_page import AnsweredSet, Model
     from search.plan import Plan
     from search.records import TrialKey
+    from vpr.datasets import Folders
 
 GALLERY = "gallery.html"
 MAX_MB = 1.0
@@ -35,7 +36,7 @@ class GallerySettings:
     trials: tuple[int, int] | None = None
     """Two trials A B whose weights are kept: B against A, on val, which is measured now if it was not."""
     set: str | None = None
-    """val or one of the test sets alone; all whose rankings are kept if not given."""
+    """val, one of several val sets (val/NAME) or one of the test sets alone; all whose rankings are kept if not given."""
     storage: Path = field(default_factory=default_storage)
     """Folder that holds the search."""
     to: Path | None = None
@@ -82,7 +83,7 @@ def write(plan: "Plan", finals: "Finals", console: "Console", max_mb: float = MA
 
     with told(console, "the gallery could not be made"):
         runs = {found.best_run.key: found.record.leaves for found in finals.finalists[:2]}
-        folders = {VAL: plan.folders.val, **plan.folders.tests}
+        folders = {**plan.folders.reported_vals, **plan.folders.tests}
         kept = {name: found for name in folders if (found := _kept(plan.folder, list(runs), name))}
         if not kept:
             raise DataError("the nearest pictures of the finalists were not kept")
@@ -105,9 +106,8 @@ def open_set(name: str, folder: Path, answers: "list[Answers]") -> "AnsweredSet"
     known = {(found.fingerprint, found.radius_m, *found.skipped) for found in answers}
     if known != {(retrieval_fingerprint(folder), answers[0].radius_m, *answers[0].skipped)}:
         raise DataError(f"{folder} does not hold the pictures that were measured; put them back, or give --data")
-    return AnsweredSet(
-        name, folder, read_retrieval_set(folder, {folder / path for path in answers[0].skipped}), answers
-    )
+    base = read_retrieval_set(folder).index.folder
+    return AnsweredSet(name, base, read_retrieval_set(folder, {base / path for path in answers[0].skipped}), answers)
 
 
 def _chosen(summary: dict[str, Any], trials: tuple[int, int] | None) -> "dict[TrialKey, dict[str, Any]]":
@@ -154,7 +154,10 @@ def _searched(settings: GallerySettings) -> SearchSettings:
     given = SearchSettings(name=settings.name, storage=settings.storage)
     beginning = find_beginning(given)
     searched = joined(given, beginning) if beginning else given
-    return replace(searched, data=settings.data, train=None, val=None) if settings.data else searched
+    if settings.data is None:
+        return searched
+    # Several val sets stay where they were, as named test sets do: a folder of sets holds one.
+    return replace(searched, data=settings.data, train=None, val=searched.val if len(searched.val) > 1 else ())
 
 
 def _sets(
@@ -167,23 +170,27 @@ def _sets(
     """The sets to show, with the answers that were kept; val is measured where they were not, a test set never."""
     from search.measuring import measured
 
-    folders = _folders(searched)
-    if settings.set is not None and settings.set not in folders:
+    sets = _folders(searched)
+    vals, folders = list(sets.reported_vals), {**sets.reported_vals, **sets.tests}
+    if settings.set not in (None, VAL, *folders):
         raise ConfigError(f"--set {settings.set} is no set of the search; it has {', '.join(folders)}")
-    if settings.trials and settings.set not in (None, VAL):
+    if settings.trials and settings.set not in (None, VAL, *vals):
         raise ConfigError(f"--set {settings.set} is sealed: --trials compares on val alone; leave one of them out")
-    names = [settings.set] if settings.set else [VAL] if settings.trials else list(folders)
+    if settings.set in (None, VAL):
+        names = vals if settings.trials or settings.set else list(folders)
+    else:
+        names = [settings.set]
     found = []
     for name in names:
         answers = _kept(folder, list(runs), name)
-        if answers is None and name == VAL:
+        if answers is None and name in vals:
             answers = [
-                measured(folder / run["checkpoint"], folders[VAL], searched, console, _model(key, {}).title)
+                measured(folder / run["checkpoint"], name, folders[name], searched, console, _model(key, {}).title)
                 for key, run in runs.items()
                 if run["checkpoint"]
             ]
         if answers is None or len(answers) < len(runs):
-            why = "" if name == VAL else ", and a test set is not looked at again"
+            why = "" if name in vals else ", and a test set is not looked at again"
             console.print(f"left out  {name}: its rankings were not kept{why}", soft_wrap=True)
         else:
             found.append(open_set(name, folders[name], answers))
@@ -194,14 +201,13 @@ def _sets(
     return found
 
 
-def _folders(searched: SearchSettings) -> "dict[str, Path]":
-    """Of val and the test sets, on this machine."""
+def _folders(searched: SearchSettings) -> "Folders":
+    """Return the sets on this machine."""
     from search.plan import source_of
     from vpr.sources import root_here
 
     source = source_of(searched)
-    folders = find_folders(searched, root_here(source) if source else None)
-    return {VAL: folders.val, **folders.tests}
+    return find_folders(searched, root_here(source) if source else None)
 
 
 def _kept(folder: Path, keys: "list[TrialKey]", name: str) -> "list[Answers] | None":

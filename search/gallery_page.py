@@ -107,9 +107,9 @@ def _row(answered: AnsweredSet, query: int, right: np.ndarray, numbers: dict[Pat
         places = []
         for index in _nearest(answers, query):
             east, north = pictures.database_utm[index] - pictures.query_utm[query]
-            metres, bearing = float(np.hypot(east, north)), float(np.degrees(np.arctan2(east, north)) % 360)
+            metres, bearing = _way(east, north)
             number = numbers[pictures.database[index]]
-            places.append([number, round(metres, 1), round(bearing) % 360, int(index in right)])
+            places.append([number, metres, bearing, int(index in right)])
         first = int(answers.first[query])
         found.append({"first": first if first < max(NS) else None, "nearest": places})
     row = {
@@ -117,11 +117,18 @@ def _row(answered: AnsweredSet, query: int, right: np.ndarray, numbers: dict[Pat
         "name": own.name,
         "picture": numbers[own],
         "outcome": outcomes([answers.first[[query]] for answers in answered.answers])[0],
-        "light": light_of(answered.name, own.relative_to(answered.folder / "queries")),
+        "light": light_of(answered.name, own.relative_to(answered.folder)),
         "radius": answered.answers[0].radius_m,
         "answers": found,
     }
     return row if len(right) else {**row, "unmapped": True}
+
+
+def _way(east: float, north: float) -> tuple[float | None, int | None]:
+    """Return metres and compass direction in degrees; None where a set lists its right images and has no positions."""
+    if np.isnan(east):
+        return None, None
+    return round(float(np.hypot(east, north)), 1), round(float(np.degrees(np.arctan2(east, north)) % 360)) % 360
 
 
 def _nearest(answers: Answers, query: int) -> np.ndarray:

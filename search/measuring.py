@@ -15,12 +15,14 @@ from vpr.data import Retrieval
 from vpr.images import Images
 
 
-def measured(checkpoint: Path, folder: Path, searched: SearchSettings, console: Console, title: str) -> Answers:
-    """`search.answers.measure` on this machine, with a progress bar on a terminal; title: of the model. Raises VPRError."""
+def measured(
+    checkpoint: Path, name: str, folder: Path, searched: SearchSettings, console: Console, title: str
+) -> Answers:
+    """`search.answers.measure` on this machine, with a progress bar on a terminal; name: of the set; title: of the model. Raises VPRError."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         if not console.is_terminal:
-            console.print(f"measuring val for {title}", soft_wrap=True)
-        task = progress.add_task(f"val for {title}", total=None)
+            console.print(f"measuring {name} for {title}", soft_wrap=True)
+        task = progress.add_task(f"{name} for {title}", total=None)
 
         def watched(retrieval: Retrieval) -> Retrieval:
             progress.update(task, total=len(retrieval.database) + len(retrieval.queries))

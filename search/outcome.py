@@ -9,7 +9,7 @@ from search.history import History
 from search.importance import Importance
 from search.ledger import read_ledger
 from search.plan import Plan
-from search.records import TrialRecord
+from search.records import TrialRecord, recalls_by_set
 from search.rungs import Rung, rungs_of, saved_seconds
 from search.tracking import Ending
 
@@ -87,6 +87,7 @@ class Outcome:
         tests = {f"test/{name}/{n}": value for name, found in self.test().items() for n, value in found.items()}
         best = self.winner.best if self.winner else None
         recalls = {f"best/{name.replace('/', '_')}": best[name] for name in RECALLS} if best else {}
+        recalls |= {f"best/{name}": value for name, value in recalls_by_set(best or {}).items()}
         shares = {
             f"importance/{importance.of}/{leaf}": share
             for importance in self.importances

@@ -1,6 +1,5 @@
 """Everything that is decided and checked before a search spends anything."""
 
-import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -9,16 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 from search.ledger import LEDGER, read_ledger
+from search.sets import Sets, look_at_sets
 from search.settings import SearchSettings, find_folders, timely_name
 from search.space import Space, load_space, probe
-from vpr.batches import PlaceSampler
 from vpr.config import TORCHVISION_BACKBONES, TrialConfig, Value
-from vpr.data import open_data, open_retrieval
-from vpr.datasets import Folders, find_images, fingerprint
-from vpr.errors import BadImagesError, ConfigError, DataError
+from vpr.errors import ConfigError
+from vpr.folders import Folders
 from vpr.leaves import from_leaves, parse_assignments, to_leaves
 from vpr.minicity.preset import PRESET
-from vpr.overlap import Overlap, find_overlap
 from vpr.sources import MINICITY, is_address, root_here
 
 DEFAULT_SPACE, DEFAULT_TRIALS = "losses", 12
@@ -44,8 +41,6 @@ class Plan:
     """Leaves of `--set`; a space cannot vary them."""
     preset: Mapping[str, Value]
     """MiniCity's own settings; empty on real data."""
-    data: Mapping[str, str]
-    """Root and fingerprint of train and val, and val's folder."""
     source: str
     """Where every node finds the sets (`vpr.sources.root_here`)."""
     folders: Folders
@@ -63,16 +58,14 @@ class Plan:
     """Best trials whose weights stay on the disk."""
     time_budget_s: float | None
     cache_budget: float | None
-    """GB of a node's disk for decoded images; None: a share of what is free."""
+    """GB that decoded images of a node may take; None: what fits into its memory."""
     on_bad_image: str
     samples: list[TrialConfig]
     """Some configurations of the space."""
-    places: int
-    """Of the training set."""
-    skipped: Mapping[str, int]
-    """Images that cannot be read and were left out, by set."""
-    overlap: Overlap
-    """What the sets share; refused unless --allow-overlap was given."""
+    sets: Sets
+    """What they hold."""
+    session: str
+    """Of this run of the command: an index that it has checked on a machine needs no walk there (`vpr.index`)."""
 
     @property
     def train_and_val(self) -> Folders:
@@ -97,9 +90,22 @@ class Plan:
 
 
 def make_plan(
-    settings: SearchSettings, search_id: str | None = None, tell: Callable[[str], None] = lambda line: None
+    settings: SearchSettings,
+    search_id: str | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Plan:
-    """search_id: of the search that goes on, if one does; tell: gets what will be searched, before the data is looked at. Check space, settings, data and weights; decode train and val. Raises VPRError and writes nothing but caches."""
+    """Check space, settings, data and weights, and put the images of all sets into the store. Writes nothing but caches.
+
+    Args:
+        settings: Of the command line.
+        search_id: Of the search that continues, if one does.
+        tell: Gets what will be searched, before the data is looked at.
+        meanwhile: Is called where the sets are large, to begin other work while they are read.
+
+    Raises:
+        VPRError: Something cannot be used.
+    """
     space = load_space(settings.space or DEFAULT_SPACE)
     seed = settings.seed or 0
     source = source_of(settings)
@@ -120,8 +126,9 @@ def make_plan(
     tell(f"search    {name}: {trials} trials of at most {base.training.epochs} epochs, space {space.name}")
     folders = find_folders(settings, root_here(source) if source else None)
     read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent
-    overlap = _check_overlap(folders, base, settings.allow_overlap)
-    places, skipped = _check_data(folders, base, settings)
+    session = uuid4().hex
+    sets = look_at_sets(folders, base, settings, session, tell, meanwhile)
+    _check_weights(base)
     few = CONFIRM_MINICITY if is_minicity else CONFIRM
     confirm = min(few if settings.confirm is None else settings.confirm, trials)
     seeds = range(base.training.seed + 1, base.training.seed + 1 + (settings.confirm_seeds or few))
@@ -133,7 +140,6 @@ def make_plan(
         base,
         pinned,
         preset,
-        _data_facts(folders),
         source,
         folders,
         trials,
@@ -147,23 +153,16 @@ def make_plan(
         cache_budget=settings.cache_budget,
         on_bad_image=settings.on_bad_image,
         samples=samples,
-        places=places,
-        skipped=skipped,
-        overlap=overlap,
+        sets=sets,
+        session=session,
     )
 
 
 def source_of(settings: SearchSettings) -> str:
     """Where every node finds the sets (`vpr.sources.root_here`); empty for paths, which are the same everywhere."""
-    if settings.data is None and settings.train is None and settings.val is None:
+    if settings.data is None and settings.train is None and not settings.val:
         return MINICITY
     return settings.data if settings.data and is_address(settings.data) else ""
-
-
-def _data_facts(folders: Folders) -> dict[str, str]:
-    images = find_images(folders.train) + find_images(folders.val)
-    root = Path(os.path.commonpath([folders.train, folders.val]))
-    return {"root": str(root), "fingerprint": fingerprint(images), "val": str(folders.val)}
 
 
 def _base(settings: SearchSettings, preset: Mapping[str, Value]) -> tuple[TrialConfig, dict[str, Value]]:
@@ -184,13 +183,6 @@ def _base(settings: SearchSettings, preset: Mapping[str, Value]) -> tuple[TrialC
     return base, {leaf: leaves[leaf] for leaf in given}
 
 
-def _check_overlap(folders: Folders, base: TrialConfig, is_allowed: bool) -> Overlap:
-    overlap = find_overlap(folders, base.data.positive_radius_m)
-    if not overlap.is_clean and not is_allowed:
-        raise DataError(f"{overlap.describe()}; take them out of train, or say --allow-overlap and trust no recall")
-    return overlap
-
-
 def _train_data(settings: SearchSettings, is_minicity: bool) -> list[str] | None:
     if is_minicity:
         return []
@@ -199,25 +191,8 @@ def _train_data(settings: SearchSettings, is_minicity: bool) -> list[str] | None
     return [f"--data={settings.data if is_address(settings.data) else Path(settings.data).resolve()}"]
 
 
-def _check_data(folders: Folders, base: TrialConfig, settings: SearchSettings) -> tuple[int, dict[str, int]]:
-    """Decode all sets; returns the number of training places, and how many images of each set were left out. Raises BadImagesError with those of all sets."""
-    skipped, faults = {}, {}
-    how = settings.cache_budget, settings.on_bad_image
-    try:
-        data = open_data(folders, base.data, *how)
-        PlaceSampler(data.labels, base.data, base.training.seed)  # refuses too few places
-        skipped = {"train": len(data.skipped), "val": len(data.val.skipped)}
-    except BadImagesError as fault:
-        faults.update(fault.faults)
-    for name, folder in folders.tests.items():
-        try:
-            skipped[name] = len(open_retrieval(folder, base.data, *how).skipped)
-        except BadImagesError as fault:
-            faults.update(fault.faults)
-    if faults:
-        raise BadImagesError(faults)
+def _check_weights(base: TrialConfig) -> None:
     if base.model.weights != "none" or base.model.backbone not in TORCHVISION_BACKBONES:
         from vpr.backbones import build_backbone  # imports torch: seconds that MiniCity need not wait
 
         build_backbone(base.model, base.data.image_size)
-    return data.places, {name: count for name, count in skipped.items() if count}

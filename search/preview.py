@@ -114,8 +114,7 @@ def _time(
 
     torch.set_num_threads(cpus)
     where = pick_device(device)
-    root = root_here(source)
-    data = open_data(Folders(root / folders.train, root / folders.val), config.data, budget_gb, on_bad_image)
+    data = open_data(folders.below(root_here(source)), config.data, budget_gb, on_bad_image)
     trainer = Trainer(config, data, where, is_resumed=True)
     batches = list(trainer.sampler)[: STEPS + 1]
     times = []
@@ -126,10 +125,11 @@ def _time(
         (time.perf_counter() - times[1]) / (len(times) - 1) if len(times) > 1 else time.perf_counter() - times[0]
     )
     trainer.model.eval()
-    shown = np.arange(min(TIMED_IMAGES, len(data.val.database)))
+    database = next(iter(data.vals.values())).database
+    shown = np.arange(min(TIMED_IMAGES, len(database)))
     start = time.perf_counter()
-    vectors(trainer.model, data.val.database, shown, config.training.precision, where)
-    of_val = (len(data.val.database) + len(data.val.queries)) / len(shown)
+    vectors(trainer.model, database, shown, config.training.precision, where)
+    of_val = sum(len(val.database) + len(val.queries) for val in data.vals.values()) / len(shown)
     val_seconds = (time.perf_counter() - start) * of_val
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder) / "one.pt", trainer.state_dict(), config)

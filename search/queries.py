@@ -50,7 +50,7 @@ def order(sets: Sequence[Sequence[np.ndarray]]) -> Iterator[tuple[int, int]]:
 def light_of(set_name: str, query: Path) -> str | None:
     """`day`, `sunset` or `night` where the set's name, the query's own folder or the note in its name says so.
 
-    query: below the folder of the queries. The community's names hold year and month, and no hour, so that most sets do not tell.
+    query: below the folder of the set. The community's names hold year and month, and no hour, so that most sets do not tell.
     """
     note = query.name.split("@")[-2] if query.name.count("@") > 1 else ""
     for text in (note, *reversed(query.parts[:-1]), set_name):

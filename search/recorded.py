@@ -59,6 +59,12 @@ class Recorded:
         return groups
 
     @property
+    def vals(self) -> dict[str, str]:
+        """Return the folders of several val sets by name; empty for a single one, and for searches of version 0.5 and before."""
+        vals = self.summary["data"].get("vals", {})
+        return vals if len(vals) > 1 else {}
+
+    @property
     def epochs(self) -> int:
         """Of a full training."""
         return self.summary.get("epochs") or max((len(record.epochs) for record in self.trials), default=1)

@@ -1,7 +1,7 @@
 """What is known of a trial, and the lines of history.jsonl from which it is known again after any interruption."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -81,6 +81,11 @@ class TrialRecord:
     def best(self) -> dict[str, float] | None:
         """The metrics of the best epoch by the project's one rule."""
         return max(self.epochs, key=best_key, default=None)
+
+
+def recalls_by_set(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return recall@N on each val set, `val/NAME/recall_at_N`; empty in a search with one val set."""
+    return {name: value for name, value in metrics.items() if name.startswith("val/") and name.count("/") > 1}
 
 
 class Report(NamedTuple):

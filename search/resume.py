@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from search.plan import Plan
-from search.settings import SearchSettings
+from search.sets import fingerprint_of_all
+from search.settings import SearchSettings, absolute
+from vpr.config import TrialConfig
 from vpr.datasets import retrieval_fingerprint
 from vpr.errors import ConfigError
 from vpr.leaves import to_leaves, to_text
@@ -22,6 +24,11 @@ from vpr.sources import is_address
 
 BEGINNING = "search.json"
 LOCK = "running.lock"
+DATA = "data (hash of the hashes of its sets)"
+SMALL = "data/skip_small_places"
+CONTENT = "contents of the images of all sets (hash)"
+DATA_BEFORE = "data (hash of names and sizes)"
+"""As version 0.5 wrote it."""
 HERE = ("name", "storage", "cluster", "fresh", "dry_run", "quiet")
 """Settings of one run of the command, not of the search."""
 
@@ -59,10 +66,10 @@ def joined(settings: SearchSettings, beginning: Beginning) -> SearchSettings:
         for field in dataclasses.fields(settings)
         if getattr(settings, field.name) != getattr(defaults, field.name) or field.name in HERE
     }
-    before = {
-        name: Path(value) if name in ("train", "val") and value is not None else _tuples(value)
-        for name, value in beginning.settings.items()
-    }
+    before = {name: _tuples(value) for name, value in beginning.settings.items()}
+    before["train"] = Path(before["train"]) if before.get("train") else None
+    if not isinstance(val := before.get("val"), tuple):  # one path or none: searches of version 0.5 and before
+        before["val"] = (val,) if val else ()
     if "set" in given:
         leaves = {text.partition("=")[0] for text in settings.set}
         others = [text for text in beginning.settings["set"] if text.partition("=")[0] not in leaves]
@@ -74,7 +81,8 @@ def check_same(beginning: Beginning, plan: Plan) -> None:
     """Raises ConfigError with what differs, and where it is running, before Ray is started for it; a larger budget than before is no difference."""
     with _locked(plan.folder):
         pass
-    before, now = beginning.facts, facts_of(plan)
+    now = facts_of(plan)
+    before, now = _comparable(beginning.facts, now, plan)
     differing = [
         f"{name} was {before.get(name, 'not there')}, now {now.get(name, 'not there')}"
         for name in {**before, **now}
@@ -99,14 +107,30 @@ def facts_of(plan: Plan) -> dict[str, str]:
         "code of the space": plan.space.source and _digest(ast.dump(ast.parse(plan.space.source))),
         **{name: to_text(name, value) for name, value in to_leaves(plan.base).items()},
         "--set": " ".join(sorted(plan.pinned)),
-        "data (hash of names and sizes)": plan.data["fingerprint"],
-        "test sets": " ".join(
-            f"{name} {retrieval_fingerprint(folder)}" for name, folder in sorted(plan.folders.tests.items())
-        ),
+        DATA: plan.sets.fingerprint,
+        CONTENT: plan.sets.content,
+        # A search with one val set has no such fact, nor had those of version 0.5: the hash above is enough.
+        **({"val sets": _hashes(plan.folders.vals, plan.session)} if len(plan.folders.vals) > 1 else {}),
+        "test sets": _hashes(plan.folders.tests, plan.session),
         "--seed": str(plan.seed),
         "--early-stopping": plan.early_stopping,
         "--on-bad-image": plan.on_bad_image,
     }
+
+
+def _comparable(before: dict[str, str], now: dict[str, str], plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the facts of a beginning and of now in one form, where an earlier version wrote the beginning."""
+    defaults = {name: to_text(name, value) for name, value in to_leaves(TrialConfig()).items()}
+    before = {**{name: text for name, text in defaults.items() if name in now}, **before}  # leaves that are new since
+    now = dict(now)
+    if CONTENT not in before:
+        now.pop(CONTENT)
+    if not plan.sets.small.places:  # then the leaf decides nothing, and its default was another one
+        before.pop(SMALL, None), now.pop(SMALL, None)
+    if DATA_BEFORE in before and DATA not in before:
+        before[DATA] = before.pop(DATA_BEFORE)
+        now[DATA] = fingerprint_of_all(plan.folders)
+    return before, now
 
 
 def budget_of(plan: Plan) -> dict[str, int]:
@@ -133,6 +157,7 @@ def opened_folder(plan: Plan, settings: SearchSettings) -> Iterator[None]:
             own = plan.folder / Path(str(settings.space)).name
             own.write_text(plan.space.source)
             kept["space"] = str(own)
+        kept |= {name: [absolute(text) for text in kept[name]] for name in ("val", "test")}
         if settings.data and not is_address(settings.data):
             kept["data"] = str(Path(settings.data).resolve())
         found = Beginning(plan.search_id, kept, facts_of(plan), budget_of(plan))
@@ -153,6 +178,10 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _hashes(sets: Mapping[str, Path], session: str) -> str:
+    return " ".join(f"{name} {retrieval_fingerprint(folder, session)}" for name, folder in sorted(sets.items()))
 
 
 def _absolute(value: Any) -> str:

@@ -24,7 +24,7 @@ def main(settings: SearchSettings) -> int:
     from rich.console import Console
 
     from search import resume
-    from search.announce import data_lines, describe
+    from search.announce import describe
     from search.plan import make_plan
     from search.screen import Screen
 
@@ -33,16 +33,22 @@ def main(settings: SearchSettings) -> int:
     screen = Screen(console, settings.quiet)
     beginning = resume.find_beginning(settings)
     settings = resume.joined(settings, beginning) if beginning else settings
-    plan = make_plan(settings, beginning.search_id if beginning else None, screen.say)
+    plan = make_plan(settings, beginning.search_id if beginning else None, screen.say, _start_ray)
     if beginning:
         resume.check_same(beginning, plan)
-    for line in data_lines(plan) if settings.quiet else describe(plan):
+    for line in plan.sets.lines() if settings.quiet else describe(plan):
         screen.say(line)
 
+    from search import cluster
+
+    connecting = time.time()
+    slots = cluster.connect(settings)
+    ray_seconds = time.time() - connecting
+    screen.say(f"runs on   {slots.describe()}")
+    # What follows needs seconds to import; the line above need not wait for it.
     from search import (
         card,
         checkpoints,
-        cluster,
         doctor,
         finals,
         gallery,
@@ -58,10 +64,6 @@ def main(settings: SearchSettings) -> int:
     from search.tracking import Tracker, default_address
     from search.tuning import run_trials
 
-    connecting = time.time()
-    slots = cluster.connect(settings)
-    ray_seconds = time.time() - connecting
-    screen.say(f"runs on   {slots.describe()}")
     if slots.is_cluster:
         doctor.check(plan.folder.parent)
     checkpoints.check_room(plan, slots)
@@ -72,7 +74,7 @@ def main(settings: SearchSettings) -> int:
     storage = plan.folder.parent
     command = shlex.join(["python", *sys.argv])
     address = settings.tracking_uri or default_address(storage)
-    facts = {"space": plan.space.name, "command": command, "overlap": plan.overlap.describe() or "none"}
+    facts = {"space": plan.space.name, "command": command, "overlap": plan.sets.overlap.describe() or "none"}
     if address.startswith("sqlite:"):
         storage.mkdir(parents=True, exist_ok=True)  # SQLite wants its folder
     tracker = Tracker(address, plan.name, plan.search_id, facts, storage)
@@ -109,6 +111,14 @@ def main(settings: SearchSettings) -> int:
         console.print(f"interrupted: {left}; go on with: {plan.resume}", soft_wrap=True)
         return cluster.leave(130)
     return cluster.leave(0 if outcome.winner else 1)
+
+
+def _start_ray() -> None:
+    """Begin to start Ray while the sets are read, where that takes seconds and there is no cluster to join."""
+    from search import cluster, ray_start
+
+    if cluster.address() is None:
+        ray_start.start_early()
 
 
 if __name__ == "__main__":

@@ -10,8 +10,15 @@ from typing import Literal
 
 import tyro
 
-from vpr.datasets import Folders, find_sets
+from vpr import discovery
+from vpr.datasets import VAL_SET
+from vpr.discovery import check_train, check_val, expand_test, find_tests, find_train, find_val, set_name
 from vpr.errors import ConfigError, DataError
+from vpr.folders import Folders
+
+SET_NAME = r"\w[\w.-]*(/\w[\w.-]*)*"
+SET_NAME_BYTES = 100
+"""Longest name of a set: a file name has 255 bytes, and MLflow's metric name 250 characters, with other words in each."""
 
 
 def default_storage() -> Path:
@@ -29,11 +36,11 @@ class SearchSettings:
     space: str | None = None
     """What may vary: optimizers, schedulers, losses (if not given), full, paper, or a .py file with a function `suggest` (which is run)."""
     data: str | None = None
-    """Folder that holds gsv_xs (or gsv_cities), sf_xs and tokyo_xs, the same on all machines; or an address such as s3://bucket/sets, which each machine copies once."""
+    """Folder that holds gsv_xs (or gsv-cities), sf_xs and tokyo_xs, the same on all machines; or an address such as s3://bucket/sets, which each machine copies once."""
     train: Path | None = None
     """Training folder, instead of the one below --data."""
-    val: Path | None = None
-    """Folder with database/ and queries/ to select on, instead of the one below --data."""
+    val: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """DIR with database/ and queries/ to select on, instead of the one below --data; or NAME=DIR, repeatable: the mean over the sets decides."""
     test: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """NAME=DIR of a test set, instead of those below --data (repeatable)."""
     trials: int | None = None
@@ -79,7 +86,7 @@ class SearchSettings:
     on_bad_image: Literal["error", "skip"] = "error"
     """What to do with images that cannot be read: list them and end, or leave them out."""
     cache_budget: float | None = None
-    """GB of this machine's disk for decoded images, above which they are packed as files; most of what is free."""
+    """GB that decoded images may take; more are packed as files. What fits into the machine's memory if not given."""
 
 
 def timely_name(space: str) -> str:
@@ -114,30 +121,86 @@ def check(settings: SearchSettings) -> None:
         faults.append(f"--name {settings.name!r} must be letters, digits, '_', '-' and '.': a folder below --storage")
     if settings.fresh and settings.name is None:
         faults.append("--fresh needs the --name that is to be moved aside")
+    faults += [
+        fault
+        for flag, texts in (("--val", settings.val), ("--test", settings.test))
+        for text in texts
+        if (fault := _name_fault(flag, text))
+    ]
     if faults:
         raise ConfigError("; ".join(faults))
 
 
 def find_folders(settings: SearchSettings, copy: Path | None) -> Folders:
     """The sets of the search: those below --data (or in `copy`, this node's of it or of MiniCity), with single ones replaced. Raises DataError."""
-    named = [_named_folder(text) for text in settings.test]
+    train, vals, tests = settings.train, _given_vals(settings.val), _given_tests(settings.test)
+    root = copy or (Path(settings.data) if settings.data else None)
+    if root is None and not (train and vals):
+        raise DataError("--train and --val go together when there is no --data; give the other one too, or --data")
+    if root is None or (train and vals and settings.data is None):
+        folders = Folders(train.resolve(), vals, tests)  # type: ignore[union-attr]
+    else:
+        here = root.resolve()
+        train = train or find_train(here)  # first: it says where `here` is a wrong folder
+        folders = Folders(train.resolve(), vals or {VAL_SET: find_val(here).resolve()}, tests or find_tests(here))
+    given = {name for name, _ in map(_named_folder, settings.val)}
+    if both := (given | set(folders.reported_vals)) & set(folders.tests):
+        raise ConfigError(f"{min(both)} names a val set and a test set; rename one of them")
+    if settings.train:
+        check_train(settings.train)
+    for folder in (*vals.values(), *tests.values()):
+        check_val(folder)
+    return folders
+
+
+def absolute(text: str) -> str:
+    """Return a value of --val or --test with its folder as an absolute path, as another current folder needs it."""
+    name, folder = _named_folder(text)
+    return f"{name}={folder}" if name else str(folder)
+
+
+def _given_vals(texts: tuple[str, ...]) -> dict[str, Path]:
+    """Return the folders of --val by name, in the order given; a folder alone is named as a set is (`set_name`)."""
+    named = [_named_folder(text) for text in texts]
+    names = [name for name, _ in named]
+    if len(set(names)) < len(names) or (len(names) > 1 and "" in names) or "train" in names:
+        raise ConfigError(
+            "--val: several sets need a name each, once, and none of them train; "
+            "write them as --val oslo=/data/oslo/val --val rome=/data/rome/val"
+        )
+    return {name or set_name(folder): folder for name, folder in named}
+
+
+def _given_tests(texts: tuple[str, ...]) -> dict[str, Path]:
+    named = [_named_folder(text) for text in texts]
     tests = dict(named)
     if len(tests) < len(named) or {"train", "val"} & set(tests):
         raise ConfigError("--test NAME=DIR: each name once, and none of them train or val; rename one")
-    root = copy or (Path(settings.data) if settings.data else None)
-    if root is None:
-        if settings.train is None or settings.val is None:
-            raise DataError("--train and --val go together when there is no --data; give the other one too, or --data")
-        return Folders(settings.train.resolve(), settings.val.resolve(), tests)
-    if settings.train and settings.val and (tests or settings.data is None):
-        return Folders(settings.train.resolve(), settings.val.resolve(), tests)
-    found = find_sets(root.resolve())
-    train, val = settings.train or found.train, settings.val or found.val
-    return Folders(train.resolve(), val.resolve(), tests or found.tests)
+    return {name: part for text, folder in tests.items() for name, part in expand_test(text, folder).items()}
 
 
 def _named_folder(text: str) -> tuple[str, Path]:
+    """Return name and absolute folder of NAME=DIR. The name is empty for a folder alone, which may hold a `=` after `/` or `./`."""
     name, separator, folder = text.partition("=")
-    if not separator or not name or not folder:
-        raise ConfigError(f"--test {text!r} has no NAME=DIR; write it as --test oslo=/data/oslo/test")
-    return name, Path(folder).resolve()
+    if not separator or text.startswith(("/", ".")):
+        name, folder = "", text
+    return name, discovery.absolute(Path(folder))  # links keep their names: a queries folder may be one
+
+
+def _name_fault(flag: str, text: str) -> str | None:
+    """Return what is wrong with a value of --val or --test; None if nothing is.
+
+    The name becomes part of metric names, of which MLflow (3.17) refuses most other characters, and of file names, which `..` would
+    lead out of the search's folder.
+    """
+    name, separator, folder = text.partition("=")
+    if flag == "--val" and (not separator or text.startswith(("/", "."))):
+        return None  # a folder alone
+    if not (name and folder):
+        return f"{flag} {text!r} has no NAME=DIR; write it as {flag} oslo=/data/oslo/{flag[2:]}"
+    if re.fullmatch(SET_NAME, name) and len(os.fsencode(name)) <= SET_NAME_BYTES:
+        return None
+    return (
+        f"{flag} {text!r}: the name {name!r} must be letters, digits, '_', '-', '.' and single '/' between parts that begin with a "
+        f"letter, a digit or '_', {SET_NAME_BYTES} bytes at most; rename it"
+    )

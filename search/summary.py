@@ -11,13 +11,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from search.announce import data_lines
 from search.finals import Finalist
 from search.ledger import head
 from search.outcome import RECALLS, Outcome
-from search.records import TrialRecord
+from search.plan import Plan
+from search.records import TrialRecord, recalls_by_set
 from search.storage import patiently
 from search.study import compare
+from vpr.folders import Folders
 from vpr.leaves import from_leaves, to_leaves, to_text
 
 LIBRARIES = (
@@ -47,7 +48,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "seed": plan.seed,
         "git_commit": _commit(),
         "versions": _versions(),
-        "data": {**plan.data, "overlap": data_lines(plan)},
+        "data": {**_data(plan), **_vals(plan.folders)},
         "wall_seconds": round(outcome.wall_seconds, 1),
         "ray_seconds": round(outcome.ray_seconds, 1),
         "compute_share": round(outcome.compute_share, 3),
@@ -73,6 +74,27 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _data(plan: Plan) -> dict[str, Any]:
+    """Return what is known of the sets; `overlap` holds all that a reader must know, in words."""
+    sets = plan.sets
+    return {
+        "root": os.path.commonpath([plan.folders.train, *plan.folders.vals.values()]),
+        "fingerprint": sets.fingerprint,
+        "images": sets.images,
+        "places": sets.places,
+        "small_places": sets.small.places,
+        "queries": {name: queries for name, (_, queries) in sets.ceilings.items()},
+        "queries_without_positives": {name: missing for name, (missing, _) in sets.ceilings.items()},
+        "overlap": sets.lines(),
+    }
+
+
+def _vals(folders: Folders) -> dict[str, Any]:
+    """Return `vals`, the folder of each val set by name, and for a single one `val`, its folder."""
+    vals = {name: str(folder) for name, folder in folders.vals.items()}
+    return {"val": str(folders.first_val), "vals": vals} if len(vals) == 1 else {"vals": vals}
+
+
 def _best(outcome: Outcome) -> dict[str, Any] | None:
     if outcome.winner is None:
         return None
@@ -96,7 +118,8 @@ def _trial(outcome: Outcome, record: TrialRecord) -> dict[str, Any]:
 
 def _result(outcome: Outcome, record: TrialRecord) -> dict[str, Any]:
     return {
-        "best": record.best and {name: record.best[name] for name in ("epoch", *RECALLS)},
+        "best": record.best
+        and {**{name: record.best[name] for name in ("epoch", *RECALLS)}, **recalls_by_set(record.best)},
         "checkpoint": record.checkpoint and str(record.checkpoint.relative_to(outcome.plan.folder)),
     }
 
@@ -127,6 +150,7 @@ def _finalist(outcome: Outcome, place: int, finalist: Finalist) -> dict[str, Any
         "trial": finalist.record.number,
         "seeds": seeds,
         **(known("val", finals.val) if finals.val else {}),
+        "vals": {name: known(name, certainty) for name, certainty in finals.vals.items()},
         "probability_best": finals.val and round(float(finals.val.probability_best[place]), 3),
         "test": {name: known(name, certainty) for name, certainty in finals.tests.items()},
     }

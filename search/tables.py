@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from search import comparison
-from search.announce import data_lines
 from search.certainty import Certainty
 from search.champion import ALIAS
 from search.importance import MINIMUM_TRIALS
@@ -27,7 +26,7 @@ def print_end(console: Console, outcome: Outcome, tracker: Tracker, is_quiet: bo
         print_findings(console, outcome)
     print_finalists(console, outcome)
     if not is_quiet:
-        for line in data_lines(outcome.plan):
+        for line in outcome.plan.sets.lines():
             console.print(line, soft_wrap=True)
     print_next_steps(console, outcome, tracker)
 
@@ -46,16 +45,19 @@ def print_findings(console: Console, outcome: Outcome) -> None:
 
 
 def print_trials(console: Console, outcome: Outcome) -> None:
-    """The ranked trials: what varied, best recalls (per cent), epochs, state."""
-    title = f"{outcome.plan.name}: {len(outcome.trials)} trials, best val recall@1 first"
+    """The ranked trials: what varied, best recalls (per cent), of several val sets also recall@1 on each, epochs, state."""
+    mean = f", the mean over {len(_several(outcome))} sets" if _several(outcome) else ""
+    title = f"{outcome.plan.name}: {len(outcome.trials)} trials, best val recall@1 first{mean}"
     table = Table(title=title, title_justify="left")
     table.add_column("trial", justify="right")
     table.add_column("what varied", overflow="fold")
-    for heading in ("R@1", "R@5", "R@10", "epochs"):
+    vals = _several(outcome)
+    columns = (*RECALLS[:3], *(f"val/{name}/recall_at_1" for name in vals))
+    for heading in ("R@1", "R@5", "R@10", *(f"{name} R@1" for name in vals), "epochs"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     for record in outcome.trials:
-        recalls = [f"{record.best[name]:.1f}" if record.best else "-" for name in RECALLS[:3]]
+        recalls = [f"{record.best[name]:.1f}" if record.best else "-" for name in columns]
         state = record.state if record.state != "failed" else f"failed: {record.stop_reason[:40]}"
         table.add_row(str(record.number), what_varied(record.leaves), *recalls, str(len(record.epochs)), state)
     console.print(table)
@@ -88,7 +90,8 @@ def print_finalists(console: Console, outcome: Outcome) -> None:
     table = Table(title=f"finalists, {again}: recall@1 with 95 % intervals", title_justify="left")
     table.add_column("trial", justify="right")
     table.add_column("what varied", overflow="fold")
-    for heading in ("search", "mean", "sd", "95 %", "best", *finals.tests):
+    sets = {f"val {name}": finals.vals[name] for name in _several(outcome) if name in finals.vals} | finals.tests
+    for heading in ("search", "mean", "sd", "95 %", "best", *sets):
         table.add_column(heading, justify="right", no_wrap=True)
     is_tie = sum(finals.val.is_tied) > 1
     for place, finalist in enumerate(finals.finalists):
@@ -102,7 +105,7 @@ def print_finalists(console: Console, outcome: Outcome) -> None:
             spread,
             _interval(finals.val, place),
             f"{100 * finals.val.probability_best[place]:.0f} %",
-            *(f"{test.means[place]:.1f} {_interval(test, place)}" for test in finals.tests.values()),
+            *(f"{known.means[place]:.1f} {_interval(known, place)}" for known in sets.values()),
         )
     console.print(table)
     if is_confirmed:
@@ -145,7 +148,7 @@ def print_next_steps(console: Console, outcome: Outcome, tracker: Tracker) -> No
     is_served = tracker.address.startswith("http")
     mlflow = shlex.join([str(Path(sys.executable).with_name("mlflow")), "ui", "--backend-store-uri", tracker.address])
     folders = outcome.plan.folders
-    measured = next(iter(folders.tests.values()), folders.val)
+    measured = next(iter(folders.tests.values()), folders.first_val)
     evaluate = [sys.executable, "-m", "vpr.evaluate", str(export), "--data", str(measured.parents[1])]
     if export is None:
         _line(console, "export", "failed, see above; the same command tries it again")
@@ -170,6 +173,12 @@ def print_tracking(console: Console, tracker: Tracker) -> None:
             else "all delivered later"
         )
         _line(console, "mlflow", f"{tracker.failures} failed attempts, {left} ({tracker.last_failure})")
+
+
+def _several(outcome: Outcome) -> list[str]:
+    """Return the names of the val sets where there are several; a single one is the mean."""
+    names = list(outcome.plan.folders.vals)
+    return names if len(names) > 1 else []
 
 
 def _interval(certainty: Certainty, place: int) -> str:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from vpr.errors import DataError
+from vpr.decoding import DECODE_ERRORS, read_file, upright
+from vpr.errors import BadImagesError, DataError
 
 QUALITY = 62
 """Of WebP: a street of 160 pixels takes about 3 kB, a third less than as JPEG."""
@@ -27,11 +28,13 @@ class Thumbnail:
 def thumbnail(path: Path, side: int) -> Thumbnail:
     """The picture at `path`, made smaller where it is wider or higher than `side` pixels; raises DataError where it cannot be read."""
     try:
-        with Image.open(path) as picture:
-            picture.thumbnail((side, side), Image.Resampling.LANCZOS)  # a JPEG is decoded at a fraction of its size
-            sink = io.BytesIO()
-            picture.convert("RGB").save(sink, "WEBP", quality=QUALITY, method=6)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as fault:
+        with Image.open(io.BytesIO(read_file(path))) as image:
+            image.draft(None, (2 * side, 2 * side))  # a JPEG is decoded at a fraction of its size
+            picture = upright(image)
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+        sink = io.BytesIO()
+        picture.save(sink, "WEBP", quality=QUALITY, method=6)
+    except (*DECODE_ERRORS, BadImagesError) as fault:
         raise DataError(
             f"{path} cannot be shown ({fault}); put the pictures back, or give their new place with --data"
         ) from None

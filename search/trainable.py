@@ -31,12 +31,13 @@ def run_trial(
     on_bad_image: str,
     cpus: int,
     device: str,
+    session: str = "",
 ) -> None:
     """Train what was suggested from its last epoch on, and report every epoch after its checkpoint is on the disk.
 
     suggestion: `{"trial": number, "leaves": {leaf: value}, "seed": of a finalist trained again, "folder": below `trials`}`;
-    source, folders: train and val, and no test set, below `vpr.sources.root_here(source)`; budget_gb: of the node's disk for
-    decoded images.
+    source, folders: train and the val sets, and no test set, below `vpr.sources.root_here(source)`; budget_gb: that
+    decoded images of the node may take; session: as for `vpr.index.train_index`.
     """
     import torch  # on the worker only: the driver needs neither it nor its memory
 
@@ -51,7 +52,7 @@ def run_trial(
     with _told_why(folder):
         config = from_leaves(suggestion["leaves"], base)
         torch.set_num_threads(cpus)
-        data = _found(source, folders, config, base, budget_gb, on_bad_image)
+        data = _found(source, folders, config, base, budget_gb, on_bad_image, session)
         state = patiently(load_latest, folder, config)
         trainer = Trainer(config, data, pick_device(device), is_resumed=state is not None)
         if state:
@@ -125,8 +126,8 @@ def _found(source: str, folders: Folders, config: TrialConfig, base: TrialConfig
     Raises OSError, which may heal on another one, for a fault of sets that the driver itself could read as `base` has them.
     """
     try:
-        root = root_here(source)
-        return patiently(_opened, root / folders.train, root / folders.val, config.data, *given)
+        own = folders.below(root_here(source))
+        return patiently(_opened, own.train, tuple(own.vals.items()), config.data, *given)
     except VPRError as fault:
         if config.data != base.data:
             raise
@@ -134,6 +135,13 @@ def _found(source: str, folders: Folders, config: TrialConfig, base: TrialConfig
 
 
 @cache
-def _opened(train: Path, val: Path, config: DataConfig, budget_gb: float | None, on_bad_image: str) -> TrainingData:
+def _opened(
+    train: Path,
+    vals: tuple[tuple[str, Path], ...],
+    config: DataConfig,
+    budget_gb: float | None,
+    on_bad_image: str,
+    session: str,
+) -> TrainingData:
     """A reused worker finds the data of its trial before open."""
-    return open_data(Folders(train, val), config, budget_gb, on_bad_image)
+    return open_data(Folders(train, dict(vals)), config, budget_gb, on_bad_image, session)

@@ -171,6 +171,7 @@ def _tune(
         on_bad_image=plan.on_bad_image,
         cpus=slots.cpus,
         device=slots.device,
+        session=plan.session,
     )
     searcher = Confirming(bridge, history, early_stopping, plan.confirm, plan.confirm_seeds, was_interrupted)
     drive(trainable, slots, searcher, [_Interrupts(was_interrupted)])

@@ -18,8 +18,8 @@ def answer(found: Recorded) -> str:
     best = finalists[0]
     name = configuration(_leaves(found, best["trial"]))
     if "mean" not in best:
-        return f"{name} has the best recall@1 on val; how certain that is could not be measured."
-    value = f"recall@1 {best['mean']:.1f} % {interval(best)} on val"
+        return f"{name} has the best recall@1 on {_val(found)}; how certain that is could not be measured."
+    value = f"recall@1 {best['mean']:.1f} % {interval(best)} on {_val(found)}"
     seeds = len(best["seeds"])
     if best["seeds"][0]["seed"] is None:
         return f"{name} has the best single run: {value}. It was not trained again, so part of this may be luck."
@@ -73,6 +73,10 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}" + ("" if count == 1 else "s")
 
 
+def _val(found: Recorded) -> str:
+    return f"the mean of {len(found.vals)} val sets" if found.vals else "val"
+
+
 def _nothing(found: Recorded) -> str:
     if found.is_interrupted:
         return "Nothing was found yet: the search was interrupted before any trial had finished an epoch."
@@ -82,7 +86,7 @@ def _nothing(found: Recorded) -> str:
 def _so_far(found: Recorded) -> str:
     best = next(record for record in found.trials if record.number == found.summary["best"]["trial"])
     of = f"{counted(len(found.trials), 'trial')}{_asked(found)}"
-    known = f"recall@1 {recall(best):.1f} % on val, one run with one seed"
+    known = f"recall@1 {recall(best):.1f} % on {_val(found)}, one run with one seed"
     why = (
         "the search was interrupted before its finalists were measured"
         if found.is_interrupted

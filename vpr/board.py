@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from vpr.decoding import upright
+
 if TYPE_CHECKING:
     from vpr.locate import Match
 
@@ -39,7 +41,7 @@ def _tile(
     board: Image.Image, pen: ImageDraw.ImageDraw, left: int, path: Path, is_right: bool | None, lines: list[str]
 ) -> None:
     with Image.open(path) as image:
-        board.paste(ImageOps.pad(image.convert("RGB"), TILE, color="white"), (left, MARGIN))
+        board.paste(ImageOps.pad(upright(image), TILE, color="white"), (left, MARGIN))
     right, bottom = left + TILE[0], MARGIN + TILE[1]
     colour = {True: RIGHT, False: WRONG, None: PLAIN}[is_right]
     if is_right is False:

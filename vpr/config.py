@@ -81,12 +81,16 @@ class DataConfig(Branch):
     """Places of a batch (P)."""
     images_per_place: int = leaf(4, low=2)
     """Different images drawn from each place of a batch, without replacement (K)."""
-    skip_small_places: bool = False
-    """Leave out places with fewer than K images instead of refusing the data set; their images are stored, for other K."""
+    skip_small_places: bool = True
+    """Leave out places with fewer than K images, as public loaders of GSV-Cities do; `false` refuses the data set instead."""
     augment: str = leaf("randaugment", choices=("none", "light", "randaugment"))
     """Training augmentation, with own random parameters for every image."""
     positive_radius_m: float = leaf(25.0, above=0.0)
     """A database image this close to the query (metres, inclusive) counts as correct."""
+    cell_m: float = leaf(10.0, above=0.0)
+    """Side in metres of the map cells that become places; only for training sets without places, as SF-XL (CosPlace's M)."""
+    sector_deg: float = leaf(30.0, above=0.0, high=360.0)
+    """Compass sector of such a place in degrees, a divisor of 360; only for training sets without places (CosPlace's alpha)."""
 
 
 @dataclass(frozen=True)

@@ -1,71 +1,167 @@
-"""The community's folders read into lists of images: GSV-XS, full GSV-Cities, SF-XS, Tokyo-XS."""
+"""The sets below `--data`, and each of them as lists of images: GSV-XS, GSV-Cities, SF-XS, Tokyo-XS and their like."""
 
-import csv
 import hashlib
-import math
-import os
-from collections import Counter
-from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vpr.cells import classes, groups_of_places
+from vpr.config import DataConfig
+from vpr.discovery import find_tests, find_train, find_val, set_name
 from vpr.errors import DataError
+from vpr.folders import Folders
+from vpr.index import RetrievalIndex, TrainIndex, retrieval_index, train_index
+from vpr.listing import PathList, walk
+from vpr.names import position
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
-TEST_SETS = ("sf_xs/test", "tokyo_xs/test")
+__all__ = ["Folders", "Places", "RetrievalSet", "find_images", "find_sets", "position"]
+VAL_SET = "sf_xs/val"
+
+
+class IndexPaths(PathList):
+    """Paths of some rows of an index, whose names are read only when one is asked for."""
+
+    def __init__(self, index: TrainIndex | RetrievalIndex, rows: np.ndarray) -> None:
+        self.folder, self._index, self._rows = index.folder, index, rows
+
+    @cached_property
+    def names(self) -> Sequence[str]:  # type: ignore[override]
+        """Paths below the folder."""
+        names = self._index.names
+        return names if len(self._rows) == len(names) else [names[row] for row in self._rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __reduce__(self) -> tuple[type[PathList], tuple[Path, list[str]]]:
+        """Travel to another process as plain names, not as an open file."""
+        return PathList, (self.folder, list(self.names))
 
 
 @dataclass(frozen=True)
-class Folders:
-    """Where the sets of a search lie."""
+class SmallPlaces:
+    """Places that have too few images for a batch, and are left out."""
 
-    train: Path
-    val: Path
-    tests: dict[str, Path] = field(default_factory=dict)
+    places: int
+    of_places: int
+    images: int
+    least: int
+    """Images that a place must have."""
 
-    def relative_to(self, root: Path) -> "Folders":
-        """The same below `root`, where they are; those elsewhere stay as they are."""
+    def __str__(self) -> str:
+        return (
+            f"{self.places:,} of {self.of_places:,} places have fewer than {self.least} images and are left out "
+            f"({self.images:,} images)"
+        )
 
-        def below(folder: Path) -> Path:
-            return folder.relative_to(root) if root.name and folder.is_relative_to(root) else folder
 
-        return Folders(below(self.train), below(self.val), {name: below(test) for name, test in self.tests.items()})
+@dataclass(frozen=True)
+class Part:
+    """Images of a set that have a store of their own."""
+
+    name: str
+    rows: np.ndarray
+    """Rows of the set's index."""
+    state: str
+    """Hash of the names, sizes and times of the images."""
+
+
+def _subset_state(state: str, rows: np.ndarray, count: int) -> str:
+    """Return the state of `count` images for all of them, and another one for fewer."""
+    return state if len(rows) == count else hashlib.sha256(state.encode() + rows.tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Places:
     """Training images with their place, numbered 0..places-1 in order of the place's name."""
 
-    name: str
-    images: list[Path]
+    index: TrainIndex
+    rows: np.ndarray
+    """(N,) int64 rows of the index."""
     labels: np.ndarray
-    """(N,) int64: the images of a place stand together; -1 where a place is left out."""
+    """(N,) int64 place of each image; -1 where a place is left out."""
+    small: SmallPlaces
+    groups: np.ndarray | None = None
+    """(places,) group of each place; a batch takes its places from one (`vpr.cells`). None: there are none."""
+
+    @property
+    def images(self) -> IndexPaths:
+        """N images."""
+        return IndexPaths(self.index, self.rows)
 
     @property
     def count(self) -> int:
         return int(self.labels.max()) + 1
 
+    @property
+    def parts(self) -> list["Part"]:
+        """The images, as they are stored."""
+        return [Part(self.index.name, self.rows, _subset_state(self.index.state, self.rows, len(self.index)))]
+
 
 @dataclass(frozen=True)
 class RetrievalSet:
-    """Database and queries with their positions in metres (UTM)."""
+    """Database and queries with their positions in metres (UTM), or with the truth that the set gives."""
 
-    name: str
-    database: list[Path]
-    queries: list[Path]
-    database_utm: np.ndarray
-    """(N, 2) float64, east and north in metres."""
-    query_utm: np.ndarray
-    """(Q, 2) float64."""
+    index: RetrievalIndex
+    database_rows: np.ndarray
+    """(N,) int64 rows of the index."""
+    query_rows: np.ndarray
+    """(Q,) int64."""
+
+    @property
+    def name(self) -> str:
+        return self.index.name
+
+    @property
+    def parts(self) -> list["Part"]:
+        """Database and queries, as they are stored; a database that several sets of queries share is stored once."""
+        index = self.index
+        counts = index.database, len(index) - index.database
+        names = f"{set_name(index.folder)}/database", f"{self.name}/queries"
+        rows = self.database_rows, self.query_rows
+        return [
+            Part(name, own, _subset_state(state, own, count))
+            for name, own, state, count in zip(names, rows, index.facts["part_states"], counts, strict=True)
+        ]
+
+    @cached_property
+    def database(self) -> IndexPaths:
+        """N images."""
+        return IndexPaths(self.index, self.database_rows)
+
+    @cached_property
+    def queries(self) -> IndexPaths:
+        """Q images."""
+        return IndexPaths(self.index, self.query_rows)
+
+    @property
+    def database_utm(self) -> np.ndarray:
+        """(N, 2) float64, east and north in metres."""
+        return self.index.utm[self.database_rows, :2]
+
+    @property
+    def query_utm(self) -> np.ndarray:
+        """(Q, 2) float64."""
+        return self.index.utm[self.query_rows, :2]
 
     def positives(self, radius_m: float) -> list[np.ndarray]:
-        """For each query the database indices within `radius_m` metres (inclusive), ascending; may be empty."""
-        near = self._tree.query_ball_point(self.query_utm, radius_m)
-        return [np.array(sorted(indices), dtype=np.int64) for indices in near]
+        """Return for each query the database indices that are right, ascending; may be empty.
+
+        Args:
+            radius_m: Metres to the query, inclusive; not used where the set gives the truth.
+        """
+        if self.index.truth is None:
+            near = self._tree.query_ball_point(self.query_utm, radius_m)
+            return [np.array(sorted(indices), dtype=np.int64) for indices in near]
+        now = np.full(self.index.database, -1)  # index in this set of each database image of the folder
+        now[self.database_rows] = np.arange(len(self.database_rows))
+        truth = [now[self.index.truth[row - self.index.database]] for row in self.query_rows]
+        return [np.sort(right[right >= 0]) for right in truth]
 
     @cached_property
     def _tree(self) -> Any:
@@ -75,165 +171,79 @@ class RetrievalSet:
 
 
 def find_sets(root: Path) -> Folders:
-    """The three sets below `root`; the test sets are optional. Raises DataError where train or val is missing."""
-    trains = [root / "gsv_xs/train", root / "gsv_xs", root / "gsv_cities", root]
-    train = next((f for f in trains[:1] if f.is_dir()), None) or next((f for f in trains if _is_gsv_cities(f)), None)
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder; give --data the folder that holds gsv_xs, sf_xs and tokyo_xs")
-    if train is None:
-        raise DataError(
-            f"{root} has no gsv_xs/train folder (or GSV-Cities' Dataframes and Images); add it, or give --train"
-        )
-    if not (root / "sf_xs/val").is_dir():
-        raise DataError(f"{root} has no sf_xs/val folder; add it, or give --val")
-    return Folders(train, root / "sf_xs/val", {name: root / name for name in TEST_SETS if (root / name).is_dir()})
+    """Return the sets below `root`; the test sets are optional. Raises DataError where train or val is missing."""
+    return Folders(find_train(root), {VAL_SET: find_val(root)}, find_tests(root))
 
 
-def read_places(folder: Path, images_per_place: int, skip_small: bool = False, without: Container[Path] = ()) -> Places:
-    """Read GSV-XS or full GSV-Cities, whichever is there, without some images.
+def read_places(folder: Path, config: DataConfig, without: Container[Path] = (), session: str = "") -> Places:
+    """Read a training set.
 
-    Raises DataError for an empty folder, a name without a place, and a place with fewer than `images_per_place` images
-    (left out instead with `skip_small`).
+    Args:
+        folder: In any layout of `vpr.train_layouts`.
+        config: Images that a place must have, what becomes of places with fewer, and how places are made where a set has none.
+        without: Images to leave out; then small places are left out too.
+        session: As for `vpr.index.train_index`.
+
+    Raises:
+        DataError: The set cannot be read, or has no place that is large enough.
     """
-    pairs = [(place, path) for place, path in _train_pairs(folder) if path not in without]
-    sizes = Counter(place for place, _ in pairs)
-    small = [place for place, size in sizes.items() if size < images_per_place]
-    if small and not skip_small:
+    index = train_index(folder, session)
+    rows = np.arange(len(index))
+    if without:
+        rows = np.array([row for row, path in enumerate(index.paths) if path not in without], dtype=np.int64)
+    places, groups = _places_of(index, rows, config)
+    sizes, least = np.bincount(places), config.images_per_place
+    is_small, is_large = (sizes > 0) & (sizes < least), sizes >= least
+    small = SmallPlaces(int(is_small.sum()), int((sizes > 0).sum()), int(sizes[is_small].sum()), least)
+    if small.places and not config.skip_small_places and not without:
         raise DataError(
-            f"{folder}: {len(small)} of {len(sizes)} places have fewer than data/images_per_place={images_per_place} images, "
-            f"first place {small[0]} with {sizes[small[0]]}; lower it, or give --set data/skip_small_places=true"
+            f"{folder}: {small.places:,} of {small.of_places:,} places have fewer than data/images_per_place={least} images; "
+            "lower it, or leave out --set data/skip_small_places=false"
         )
-    kept = sorted(place for place, size in sizes.items() if size >= images_per_place)
-    if not kept:
-        raise DataError(f"{folder} has no place with data/images_per_place={images_per_place} images; lower it")
-    numbers = {place: number for number, place in enumerate(kept)}
-    pairs.sort()
+    if not is_large.any():
+        raise DataError(f"{folder} has no place with data/images_per_place={least} images; lower it")
     # All images, so that trials that leave out other places share one store.
-    labels = np.array([numbers.get(place, -1) for place, _ in pairs], dtype=np.int64)
-    return Places(set_name(folder), [path for _, path in pairs], labels)
+    labels = np.where(is_large, np.cumsum(is_large) - 1, -1)[places]
+    return Places(index, rows, labels, small, None if groups is None else groups_of_places(labels, groups))
 
 
-def train_images(folder: Path) -> list[Path]:
-    """All training images, of GSV-XS or full GSV-Cities."""
-    return [path for _, path in _train_pairs(folder)]
+def _places_of(index: TrainIndex, rows: np.ndarray, config: DataConfig) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the place of each of the rows, and its group where the places are made from positions."""
+    if index.places is not None:
+        return index.places[rows], None
+    return classes(index.utm[rows], index.headings[rows], config.cell_m, config.sector_deg)
 
 
-def read_retrieval_set(folder: Path, without: Container[Path] = ()) -> RetrievalSet:
-    """Read `database` and `queries` of SF-XS, Tokyo-XS or a set like them, without some images.
+def read_retrieval_set(folder: Path, without: Container[Path] = (), session: str = "") -> RetrievalSet:
+    """Read a database with queries, in any layout of `vpr.retrieval_layouts`, without some images.
 
-    Raises DataError for names without position.
+    Raises:
+        DataError: The set cannot be read, or no image of the database or the queries is left.
     """
-    database, queries = (
-        [path for path in find_images(folder / part) if path not in without] for part in ("database", "queries")
-    )
-    if not database or not queries:
-        raise DataError(f"{folder} has no image left that can be read, in database/ or in queries/; replace them")
-    return RetrievalSet(set_name(folder), database, queries, _positions(database), _positions(queries))
+    index = retrieval_index(folder, session)
+    rows = np.arange(len(index))
+    if without:
+        rows = np.array([row for row, path in enumerate(index.paths) if path not in without], dtype=np.int64)
+    is_database = rows < index.database
+    if not is_database.any() or is_database.all():
+        raise DataError(f"{folder} has no image left that can be read, in its database or its queries; replace them")
+    return RetrievalSet(index, rows[is_database], rows[~is_database])
 
 
-def find_images(folder: Path) -> list[Path]:
-    """All images below `folder` in sorted order (`**/*.{jpg,jpeg,png}`, as VPR-methods-evaluation reads them)."""
-    if not folder.is_dir():
-        raise DataError(
-            f"{folder} is not a folder; the layout is database/ and queries/ below each set, or gsv_xs/train"
-        )
-    images = sorted(
-        Path(parent) / name
-        for parent, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES
-    )
-    if not images:
+def find_images(folder: Path) -> Sequence[Path]:
+    """Return all images below `folder` in sorted order (`**/*.{jpg,jpeg,png}`, as VPR-methods-evaluation reads them).
+
+    Files that have an image's name and are not images (a named pipe, a broken link) are among them: reading one is an error.
+    """
+    listing = walk(folder)
+    names = listing.names
+    if listing.odd:
+        names = sorted([*names, *listing.odd], key=lambda name: name.split("/"))
+    if not names:
         raise DataError(f"{folder} has no .jpg, .jpeg or .png image; check the path")
-    return images
+    return PathList(folder, names)
 
 
-def position(path: Path) -> tuple[float, float]:
-    """East and north in metres from `@utm_east@utm_north@...`; raises DataError for any other name."""
-    fields = path.name.split("@")
-    try:
-        east, north = float(fields[1]), float(fields[2])
-        if fields[0] == "" and math.isfinite(east) and math.isfinite(north):
-            return east, north
-    except (IndexError, ValueError):
-        pass
-    raise DataError(f"{path} has no coordinates in its name; rename it to @utm_east@utm_north@...@.jpg (metres)")
-
-
-def set_name(folder: Path) -> str:
-    """The name by which a set is reported: its last two folders, `sf_xs/val`."""
-    return "/".join(folder.resolve().parts[-2:])
-
-
-def fingerprint(paths: Iterable[Path]) -> str:
-    """Hash of names and sizes in bytes (not of times, so that copies of a set agree)."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(os.fsencode("/".join(path.parts[-3:])) + f"\0{path.stat().st_size}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-@cache
-def retrieval_fingerprint(folder: Path) -> str:
-    """`fingerprint` of a set's database and queries."""
-    return fingerprint(retrieval_images(folder))
-
-
-def retrieval_images(folder: Path) -> list[Path]:
-    """All images of a set's database and queries; raises DataError where either folder is missing."""
-    return find_images(folder / "database") + find_images(folder / "queries")
-
-
-def _positions(paths: list[Path]) -> np.ndarray:
-    return np.array([position(path) for path in paths], dtype=np.float64)
-
-
-def _train_pairs(folder: Path) -> list[tuple[str, Path]]:
-    return _gsv_cities_images(folder) if _is_gsv_cities(folder) else _gsv_xs_images(folder)
-
-
-def _gsv_xs_images(folder: Path) -> list[tuple[str, Path]]:
-    pairs = []
-    for path in find_images(folder):
-        fields = path.name.split("@")
-        if len(fields) < 3 or not fields[-2]:
-            raise DataError(f"{path} has no place id in its name; GSV-XS writes it as the second-last @ field")
-        pairs.append((fields[-2], path))
-    return pairs
-
-
-def _is_gsv_cities(folder: Path) -> bool:
-    return (folder / "Dataframes").is_dir() and (folder / "Images").is_dir()
-
-
-def _gsv_cities_images(folder: Path) -> list[tuple[str, Path]]:
-    """Places are numbered by city; names as in the loader of GSV-Cities (Ali-bey et al. 2022, github.com/amaralibey/gsv-cities)."""
-    pairs = []
-    tables = sorted((folder / "Dataframes").glob("*.csv"))
-    if not tables:
-        raise DataError(f"{folder / 'Dataframes'} has no .csv file; GSV-Cities has one for each city")
-    for table in tables:
-        try:
-            with table.open(newline="", encoding="utf-8") as lines:
-                for number, row in enumerate(csv.DictReader(lines), start=2):
-                    pairs.append(_gsv_cities_image(folder, table, number, row))
-        except (UnicodeDecodeError, csv.Error) as fault:
-            raise DataError(
-                f"{table} cannot be read as a UTF-8 table ({fault}); take it from GSV-Cities again"
-            ) from None
-    missing = [path for _, path in pairs if not path.is_file()]
-    if missing:
-        raise DataError(f"{len(missing)} of {len(pairs)} images of {folder}/Dataframes are missing, first {missing[0]}")
-    return pairs
-
-
-def _gsv_cities_image(folder: Path, table: Path, number: int, row: dict[str, str]) -> tuple[str, Path]:
-    try:
-        city, place = row["city_id"], int(row["place_id"])
-        when = f"{int(row['year']):04d}_{int(row['month']):02d}_{int(row['northdeg']):03d}"
-        name = f"{city}_{place:07d}_{when}_{row['lat']}_{row['lon']}_{row['panoid']}.jpg"
-    except (KeyError, ValueError, TypeError) as fault:
-        raise DataError(
-            f"{table}, line {number}: {fault} is missing or no number; the columns are GSV-Cities' own"
-        ) from None
-    return f"{city}/{place:07d}", folder / "Images" / city / name
+def retrieval_fingerprint(folder: Path, session: str = "") -> str:
+    """Return the fingerprint of a set's database and queries (`vpr.index.Index.fingerprint`)."""
+    return retrieval_index(folder, session).fingerprint

@@ -18,9 +18,15 @@ class DataError(VPRError):
 class BadImagesError(DataError):
     """Images that cannot be decoded."""
 
-    def __init__(self, faults: dict[Path, str], report: Path | None = None) -> None:
-        """faults: why, by path; report: file that lists them all."""
-        self.faults = faults
+    def __init__(self, faults: dict[Path, str], report: Path | None = None, heals: bool = False) -> None:
+        """Describe the images that cannot be used.
+
+        Args:
+            faults: The reason, by path.
+            report: File that lists them all.
+            heals: Some of the reasons can end without a change of any file's content, such as a missing permission.
+        """
+        self.faults, self.heals = faults, heals
         first = next(iter(faults))
         listed = "" if report is None else f"; all are listed in {report}"
         super().__init__(

@@ -91,7 +91,7 @@ class EvaluateSettings:
     device: str = "auto"
     """auto, cpu or cuda."""
     cache_budget: float | None = None
-    """GB of disk for decoded images, above which they are packed as files; most of what is free."""
+    """GB of disk for decoded images. Above it the image files are packed instead. Without it, what fits into memory."""
     on_bad_image: Literal["error", "skip"] = "error"
     """What to do with images that cannot be read: list them and end, or leave them out."""
 

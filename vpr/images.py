@@ -1,24 +1,24 @@
 """The images of a set in two forms of one interface: decoded rows, or the files' own bytes, decoded when asked for."""
 
-import errno
 import io
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from vpr.decoding import DECODE_ERRORS, decode, read_file
 from vpr.errors import BadImagesError, DataError
 
 TASK = 16
 """Images that a thread writes before it reports: each report costs as much as decoding a small image."""
-OF_THE_FILE = {None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
-"""Numbers of an OSError that say something of an image itself; Pillow's own have none."""
+DIGEST_BYTES = 16
+"""Of the digest of each file's content, and of the digest of all files of a set."""
 Watch = Callable[[Iterable[None]], Iterable[None]]
 """Passes on what it is given, one item an image: a progress bar."""
 
@@ -68,12 +68,12 @@ class PackedImages:
         return len(self._ends)
 
     def gather(self, rows: np.ndarray, out: np.ndarray) -> None:
-        def decode(place: int) -> None:
+        def unpack(place: int) -> None:
             row = rows[place]
             start = self._ends[row - 1] if row else 0
-            out[place] = _decode(io.BytesIO(self._bytes[start : self._ends[row]].tobytes()), self._image_size)
+            out[place] = decode(self._bytes[start : self._ends[row]].tobytes(), self._image_size)
 
-        for _ in _decoders().map(decode, range(len(rows))):
+        for _ in _decoders().map(unpack, range(len(rows))):
             pass
 
 
@@ -83,47 +83,88 @@ def _decoders() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "decode")
 
 
-def write_decoded(file: Path, paths: Sequence[Path], image_size: tuple[int, int], watch: Watch) -> None:
-    """Decode `paths` into the file of a DecodedImages, with all cores; raises BadImagesError with all that are unreadable."""
+def read_image(path: Path, image_size: tuple[int, int]) -> np.ndarray:
+    """Read one image as (3, H, W) uint8, resized with an antialiased bilinear filter.
+
+    Args:
+        path: File of the image.
+        image_size: Height and width in pixels.
+
+    Raises:
+        BadImagesError: The image cannot be read.
+        OSError: The disk or the machine is the cause.
+    """
+    return _decoded(path, read_file(path), image_size)
+
+
+def write_decoded(file: Path, paths: Sequence[Path], image_size: tuple[int, int], watch: Watch) -> str:
+    """Decode `paths` into the file of a DecodedImages, with all cores.
+
+    Args:
+        file: File to write.
+        paths: Files of the images.
+        image_size: Height and width in pixels.
+        watch: Is told of every image.
+
+    Returns:
+        The digest of all files' contents, in hexadecimal digits.
+
+    Raises:
+        BadImagesError: Some images cannot be read; names them all.
+    """
     header = io.BytesIO()
     facts = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), 3, *image_size)}
     np.lib.format.write_array_header_2_0(header, facts)
     ends = 3 * image_size[0] * image_size[1] * np.arange(1, len(paths) + 1)
-    _write(file, header.getvalue(), ends, paths, lambda path: read_image(path, image_size).tobytes(), watch)
+    return _write(
+        file, header.getvalue(), ends, paths, lambda path, data: _decoded(path, data, image_size).tobytes(), watch
+    )
 
 
-def write_packed(file: Path, paths: Sequence[Path], image_size: tuple[int, int], watch: Watch) -> None:
-    """Copy `paths` into the file of a PackedImages; raises BadImagesError with all that cannot be decoded."""
-    ends = np.cumsum([path.stat().st_size for path in paths], dtype=np.int64)
+def write_packed(
+    file: Path, paths: Sequence[Path], sizes: np.ndarray, image_size: tuple[int, int], watch: Watch
+) -> str:
+    """Copy `paths` into the file of a PackedImages; as `write_decoded` otherwise.
+
+    Args:
+        file: File to write.
+        paths: Files of the images.
+        sizes: (N,) int64, the files' sizes in bytes.
+        image_size: Height and width in pixels with which each image is tried.
+        watch: Is told of every image.
+    """
+    ends = np.cumsum(sizes, dtype=np.int64)
     header = io.BytesIO()
     np.save(header, ends)
 
-    def content(path: Path) -> bytes:
-        read_image(path, image_size)  # now, and not in the middle of a training
-        return path.read_bytes()
+    def content(path: Path, data: bytes) -> bytes:
+        _decoded(path, data, image_size)  # now, and not in the middle of a training
+        return data
 
-    _write(file, header.getvalue(), ends, paths, content, watch)
+    return _write(file, header.getvalue(), ends, paths, content, watch)
 
 
-def read_image(path: Path, image_size: tuple[int, int]) -> np.ndarray:
-    """One image as (3, H, W) uint8, resized with an antialiased bilinear filter.
+def digest_files(paths: Sequence[Path]) -> str:
+    """Return the digest of all files' contents, as `write_decoded` does, without writing anything."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return _digest(b"".join(pool.map(lambda path: _digest_bytes(read_file(path)), paths)))
 
-    Raises BadImagesError where it is the image that cannot be read, and OSError where the disk or the machine is at fault.
-    """
+
+def _decoded(path: Path, data: bytes, image_size: tuple[int, int]) -> np.ndarray:
     try:
-        return _decode(path, image_size)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as fault:
-        if isinstance(fault, OSError) and fault.errno not in OF_THE_FILE:
-            raise
-        raise BadImagesError({path: " ".join(str(fault).replace(str(path), "it").split())}) from None
+        return decode(data, image_size)
+    except DECODE_ERRORS as error:
+        text = " ".join(str(error).split())
+        reason = "is not an image of a known format" if "cannot identify image file" in text else text
+        raise BadImagesError({path: reason}) from None
 
 
-def _decode(source: Path | BinaryIO, image_size: tuple[int, int]) -> np.ndarray:
-    height, width = image_size
-    with Image.open(source) as image:
-        colour = image if image.mode == "RGB" else image.convert("RGB")  # which copies even what is RGB
-        pixels = np.asarray(colour.resize((width, height), Image.Resampling.BILINEAR))
-    return pixels.transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+def _digest_bytes(data: bytes) -> bytes:
+    return blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+def _digest(digests: bytes) -> str:
+    return blake2b(digests, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def _write(
@@ -131,24 +172,30 @@ def _write(
     header: bytes,
     ends: np.ndarray,
     paths: Sequence[Path],
-    content: Callable[[Path], bytes],
+    convert: Callable[[Path, bytes], bytes],
     watch: Watch,
-) -> None:
-    """Write `header`, then what `content` gives for each path, which ends at `ends` (N,) bytes behind the header.
+) -> str:
+    """Write `header`, then what `convert` makes of each file, which ends at `ends` (N,) bytes behind the header.
 
-    All paths are read, and then BadImagesError is raised where some could not be.
+    All files are read before BadImagesError is raised with those that could not be. Returns the digest of their contents.
     """
     faults: dict[Path, str] = {}
+    healing: set[Path] = set()
     sizes = np.diff(ends, prepend=0)
+    digests = bytearray(DIGEST_BYTES * len(ends))
 
     def read(row: int) -> bytes:
+        path = paths[row]
         try:
-            found = content(paths[row])
-        except BadImagesError as fault:
-            faults.update(fault.faults)
+            data = read_file(path)
+            digests[DIGEST_BYTES * row : DIGEST_BYTES * (row + 1)] = _digest_bytes(data)
+            found = convert(path, data)
+        except BadImagesError as error:
+            faults.update(error.faults)
+            healing.update(error.faults if error.heals else ())
             return bytes(sizes[row])
         if len(found) != sizes[row]:
-            raise DataError(f"{paths[row]} changed while it was read; start again when its folder is at rest")
+            raise DataError(f"{path} changed while it was read; start again when its folder is at rest")
         return found
 
     def write(first: int) -> list[None]:
@@ -172,4 +219,5 @@ def _write(
             pool.shutdown(cancel_futures=True)  # after a full disk the other images need not be read
         os.fsync(sink.fileno())
     if faults:
-        raise BadImagesError(dict(sorted(faults.items())))
+        raise BadImagesError(dict(sorted(faults.items())), heals=bool(healing))
+    return _digest(bytes(digests))

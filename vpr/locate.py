@@ -86,7 +86,7 @@ def main(settings: LocateSettings) -> int:
                 )
     else:
         assert settings.database
-        paths = find_images(settings.database)
+        paths = list(find_images(settings.database))
         descriptors = describe_files(model, paths, size, device)
     found = matches(settings.query, query, paths, descriptors, settings.top, config.data.positive_radius_m)
     print(f"query     {settings.query}  {_place(*_known(settings.query))}")

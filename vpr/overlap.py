@@ -1,33 +1,47 @@
-"""What must not be in two sets: a picture, and a training place near a picture that is searched or measured on."""
+"""What must not be in two sets: an image, and a training place near an image that is searched or measured on."""
 
 import hashlib
-import math
-import re
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import utm
 
-from vpr.datasets import Folders, position, retrieval_images, train_images
 from vpr.errors import DataError
+from vpr.folders import Folders
+from vpr.index import Index, RetrievalIndex, retrieval_index, train_index
+from vpr.store_files import cache_folder
 
+FORM = 2
+"""Version of what is kept; a comparison by another one is made again."""
 ZONE_M = 1e8
 """Metres put between two UTM zones, more than any zone is wide or high."""
+EDGE = 1024
+"""Bytes at the start and at the end of a file that are compared before the whole of it."""
+TASK = 256
+"""Files that a thread reads before it reports."""
+SLOW_SECONDS = 1e-4
+"""Longer than this a file takes from a disk, and less from memory."""
+AT_ONCE = 8
+"""Files that are read at the same time from a disk."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Between train, val and the test sets."""
+    """Between train, the val sets and the test sets."""
 
     same_pictures: list[tuple[Path, Path]]
     """Files of two sets with the same content."""
     near_train: list[tuple[Path, Path, float]]
     """A training picture and a val or test picture for which it is the nearest, in metres, up to the radius; nearest first."""
     near_val: dict[str, int]
-    """Val pictures with a picture of the test set within the radius, by test set; counted, not refused."""
+    """Images of all val sets with an image of the test set within the radius, by test set; counted, not refused."""
     train_without_position: int
     """Training pictures whose names say no position, so that nothing is known of their neighbours."""
 
@@ -49,74 +63,176 @@ class Overlap:
         return "; ".join(faults)
 
 
-def find_overlap(folders: Folders, radius_m: float) -> Overlap:
-    """Compare the sets' files and positions. Only files of one size in two sets are read, and none is decoded.
+def find_overlap(folders: Folders, radius_m: float, session: str = "") -> Overlap:
+    """Compare the sets' files and positions. No image is decoded, and only files that may be equal are read.
 
-    Raises DataError for a val or test picture whose name says no position.
+    What was found is kept on this machine, and read again while no set has changed.
+
+    Args:
+        folders: Of train, the val sets and the test sets.
+        radius_m: Metres up to which a training image is near.
+        session: As for `vpr.index.train_index`.
+
+    Raises:
+        DataError: A file that must be compared cannot be read.
     """
+    train = train_index(folders.train, session)
+    sets = {**folders.reported_vals, **folders.tests}
+    others = {name: retrieval_index(folder, session) for name, folder in sets.items()}
+    tests = list(folders.tests)
+    known_by = repr((FORM, radius_m, tests, [(str(index.folder), index.walk) for index in (train, *others.values())]))
+    file = cache_folder() / "index" / f"overlap-{hashlib.sha256(known_by.encode()).hexdigest()[:16]}.json"
+    try:
+        return _from_json(json.loads(file.read_text()))
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # not known yet, or a damaged file: the sets are compared again
+    overlap = _compare(train, others, tests, radius_m)
+    partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
+    try:
+        partial.write_text(json.dumps(asdict(overlap), default=str))
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)  # of a full disk
+    return overlap
+
+
+def _from_json(known: dict[str, Any]) -> Overlap:
+    same = [(Path(first), Path(second)) for first, second in known.pop("same_pictures")]
+    near = [(Path(first), Path(second), metres) for first, second, metres in known.pop("near_train")]
+    return Overlap(same, near, **known)
+
+
+def _compare(train: Index, others: dict[str, RetrievalIndex], tests: list[str], radius_m: float) -> Overlap:
+    """Compare the sets; the others are the val sets, then the tests."""
     from scipy.spatial import cKDTree  # only here: its import would delay the first line of a search
 
-    sets = {"train": train_images(folders.train), "val": retrieval_images(folders.val)}
-    sets |= {name: retrieval_images(folder) for name, folder in folders.tests.items()}
-    place_of = {name: _train_place if name == "train" else _place for name in sets}
-    places = _flatten({name: np.array([place_of[name](path) for path in paths]) for name, paths in sets.items()})
-    is_known = np.isfinite(places["train"][:, 0])
-    train, known = cKDTree(places["train"][is_known]), np.flatnonzero(is_known)
+    places = _flatten({"train": train.utm, **{name: index.utm for name, index in others.items()}})
+    known = np.flatnonzero(np.isfinite(places["train"][:, 0]))
+    tree = cKDTree(places["train"][known])
     near = []
-    for name in sets.keys() - {"train"} if len(known) else ():
-        distances, nearest = train.query(places[name])
+    for name, index in others.items() if len(known) else ():
+        rows = np.flatnonzero(np.isfinite(places[name][:, 0]))
+        distances, nearest = tree.query(places[name][rows])
         near += [
-            (sets["train"][known[nearest[row]]], sets[name][row], float(distances[row]))
+            (train.paths[known[nearest[row]]], index.paths[rows[row]], float(distances[row]))
             for row in np.flatnonzero(distances <= radius_m)
         ]
     near.sort(key=lambda pair: (pair[2], pair[1]))
-    near_val = {
-        name: int((cKDTree(places[name]).query(places["val"])[0] <= radius_m).sum())
-        for name in sets
-        if name not in ("train", "val")
-    }
-    return Overlap(_same(sets), near, near_val, len(is_known) - len(known))
+    known_of = {name: own[np.isfinite(own[:, 0])] for name, own in places.items()}
+    vals = [name for name in others if name not in tests]
+    near_val = {name: sum(_near(known_of[val], known_of[name], radius_m) for val in vals) for name in tests}
+    return Overlap(_same(train, others, tests), near, near_val, len(train) - len(known))
 
 
-def _same(sets: Mapping[str, list[Path]]) -> list[tuple[Path, Path]]:
-    by_size: dict[int, list[tuple[str, Path]]] = defaultdict(list)
-    for name, paths in sets.items():
-        for path in paths:
-            by_size[path.stat().st_size].append((name, path))
-    pairs = []
-    for alike in by_size.values():
-        if len({name for name, _ in alike}) > 1:
-            owners: dict[bytes, tuple[str, Path]] = {}
-            for name, path in alike:
-                owner, first = owners.setdefault(hashlib.sha256(path.read_bytes()).digest(), (name, path))
-                pairs += [(first, path)] if owner != name else []
+def _near(images: np.ndarray, others: np.ndarray, radius_m: float) -> int:
+    """Count the images (N, 2) that have one of the others (M, 2) within the radius."""
+    from scipy.spatial import cKDTree
+
+    return int((cKDTree(others).query(images)[0] <= radius_m).sum()) if len(images) and len(others) else 0
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Images that may stand in no other part: all of train, or the database or the queries of a set."""
+
+    role: str
+    """`train`, `val` or `test`."""
+    set: str
+    index: Index
+    rows: np.ndarray
+    is_database: bool = False
+
+    def path(self, row: int) -> Path:
+        return self.index.paths[self.rows[row]]
+
+
+def _same(train: Index, others: dict[str, RetrievalIndex], tests: list[str]) -> list[tuple[Path, Path]]:
+    """Return the files of two parts with the same content: sizes first, then the edges of files, then whole files."""
+    parts = [_Part("train", "train", train, np.arange(len(train)))]
+    for name, index in others.items():
+        role = "test" if name in tests else "val"
+        database, queries = np.split(np.arange(len(index)), [index.database])
+        parts += [_Part(role, name, index, database, is_database=True), _Part(role, name, index, queries)]
+    pairs: set[tuple[Path, Path]] = set()
+    alike = _may_be_equal(parts)
+    edges = [_edges(part, rows) for part, rows in zip(parts, alike, strict=True)]
+    for (first, own, own_rows), (second, other, other_rows) in combinations(zip(parts, edges, alike, strict=True), 2):
+        for value in np.intersect1d(own, other):
+            pairs |= set(_equal(first, own_rows[own == value], second, other_rows[other == value]))
     return sorted(pairs)
 
 
+def _may_be_equal(parts: list[_Part]) -> list[np.ndarray]:
+    """Return the rows of each part whose size in bytes another part has too."""
+    sizes = [part.index.sizes[part.rows] for part in parts]
+    distinct, counts = np.unique(np.concatenate([np.unique(own) for own in sizes]), return_counts=True)
+    shared = distinct[counts > 1]
+    return [np.flatnonzero(np.isin(own, shared)) for own in sizes]
+
+
+def _edges(part: _Part, rows: np.ndarray) -> np.ndarray:
+    """Return a hash (n,) uint64 of size, start and end of each file; a file with several names is read once."""
+    if not len(rows):
+        return np.zeros(0, np.uint64)
+    own = part.rows[rows]
+    device, number = part.index.files[own].T
+    devices, which = np.unique(device, return_inverse=True)
+    _, first, back = np.unique(number * len(devices) + which, return_index=True, return_inverse=True)
+    folder, names, sizes = str(part.index.folder), part.index.names, part.index.sizes[own]
+
+    def read(task: np.ndarray) -> list[int]:
+        return [_edge(f"{folder}/{names[own[at]]}", int(sizes[at])) for at in task]
+
+    begun = time.perf_counter()
+    found = read(first[:TASK])
+    # Threads help where each file waits for a disk or a network; from memory they only wait for each other.
+    is_slow = time.perf_counter() - begun > TASK * SLOW_SECONDS
+    with ThreadPoolExecutor(AT_ONCE if is_slow else 1) as threads:
+        tasks = np.split(first[TASK:], range(TASK, len(first) - TASK, TASK))
+        found += [edge for edges in threads.map(read, tasks) for edge in edges]
+    return np.array(found, np.uint64)[back.ravel()]
+
+
+def _edge(path: str, size: int) -> int:
+    try:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            ends = os.pread(file, EDGE, 0) + os.pread(file, EDGE, max(0, size - EDGE))
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); give yourself the right to, or move it away"
+        ) from None
+    return int.from_bytes(hashlib.blake2b(ends + size.to_bytes(8, "little"), digest_size=8).digest(), "little")
+
+
+def _equal(first: _Part, own: np.ndarray, second: _Part, other: np.ndarray) -> Iterator[tuple[Path, Path]]:
+    """Yield the pairs of files whose whole contents agree.
+
+    Two names of one file are no pair where a set is made so: hard links between the database and the queries of one set,
+    and a database that two test sets, or two val sets, share (SVOX has one gallery for five sets of queries).
+    """
+    contents: dict[bytes, int] = {}
+    for row in own:
+        contents.setdefault(hashlib.sha256(first.path(row).read_bytes()).digest(), row)
+    for row in other:
+        here = contents.get(hashlib.sha256(second.path(row).read_bytes()).digest())
+        if here is None:
+            continue
+        is_one_file = bool((first.index.files[first.rows[here]] == second.index.files[second.rows[row]]).all())
+        is_shared = first.is_database and second.is_database and first.role == second.role
+        is_shared = is_shared and is_one_file and first.path(here) == second.path(row)
+        if not (is_one_file and first.set == second.set) and not is_shared:
+            yield first.path(here), second.path(row)
+
+
 def _flatten(places: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """(N, 3) east, north and zone -> (N, 2), the zones set apart; where a picture does not say its zone, all share one."""
+    """Turn (N, 3) east, north and zone into (N, 2), the zones set apart; where an image does not say its zone, all share one."""
     zones = np.concatenate([own[np.isfinite(own[:, 0]), 2] for own in places.values()])
     apart = 0.0 if np.isnan(zones).any() else ZONE_M
-    return {name: own[:, :2] + np.nan_to_num(own[:, 2:]) * [apart, 0] for name, own in places.items()}
-
-
-def _train_place(path: Path) -> tuple[float, float, float]:
-    """As `_place`, also of GSV-Cities' names; NaN for what a name does not say."""
-    try:
-        if "@" in path.name:
-            return _place(path)
-        # City_place_year_month_degrees_latitude_longitude_panorama
-        latitude, longitude = (float(part) for part in path.stem.split("_")[5:7])
-        east, north, zone, band = utm.from_latlon(latitude, longitude)
-        return east, north, zone if band >= "N" else -zone
-    except (DataError, ValueError):
-        return math.nan, math.nan, math.nan
-
-
-def _place(path: Path) -> tuple[float, float, float]:
-    """East and north in metres and the UTM zone, negative in the south and NaN where it is not said. Raises DataError."""
-    east, north = position(path)
-    zone, band = path.name.split("@")[3:5] if path.name.count("@") > 4 else ("", "")
-    if not zone.isdigit() or not re.fullmatch("[A-Za-z]", band):
-        return east, north, math.nan
-    return east, north, float(zone) if band.upper() >= "N" else -float(zone)
+    flat = {}
+    for name, own in places.items():
+        flat[name] = own[:, :2] + np.nan_to_num(own[:, 2:]) * [apart, 0]
+        flat[name][:, 0] -= own[:, 0] // ZONE_M * ZONE_M  # cities of MSLS are set apart already (`vpr.msls`)
+    return flat

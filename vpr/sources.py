@@ -12,8 +12,8 @@ from typing import Any
 import fsspec
 from filelock import FileLock
 
-from vpr.datasets import IMAGE_SUFFIXES
 from vpr.errors import DataError
+from vpr.listing import IMAGE_SUFFIXES, TABLE_SUFFIXES
 from vpr.minicity.preset import minicity_folder
 from vpr.store import cache_folder
 from vpr.watch import watched
@@ -51,7 +51,7 @@ def copied(address: str) -> Path:
         sizes = {
             path.removeprefix(root).lstrip("/"): int(facts["size"])
             for path, facts in sorted(found.items())
-            if Path(path).suffix.lower() in {*IMAGE_SUFFIXES, ".csv"}
+            if Path(path).suffix.lower() in IMAGE_SUFFIXES | TABLE_SUFFIXES
         }
     except Exception as fault:  # every file system has its own errors
         raise DataError(f"--data {address} cannot be read ({_reason(fault)}); mend it, or give a folder") from None

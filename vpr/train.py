@@ -28,7 +28,7 @@ from vpr.model import PlaceModel
 from vpr.optimizers import OPTIMIZERS
 from vpr.precision import autocast, pick_device, resolve
 from vpr.projection import fit_projection
-from vpr.results import EpochResult, best_key
+from vpr.results import EpochResult, best_key, mean_recalls
 from vpr.schedulers import Schedule
 
 
@@ -48,7 +48,7 @@ class Trainer:
         """Of the last epoch."""
         self.first_step_at: float | None = None
         """Unix seconds when the first step began, its batch gathered."""
-        self.sampler = PlaceSampler(data.labels, config.data, config.training.seed)
+        self.sampler = PlaceSampler(data.labels, config.data, config.training.seed, data.groups)
         self.model = PlaceModel(config.model, config.data.image_size).to(device)
         if fits_projection(config.model) and not is_resumed:
             fit_projection(self.model, data, config.training.precision, device)
@@ -70,9 +70,10 @@ class Trainer:
         while self.epoch < self.config.training.epochs:
             yield self._epoch()
 
-    def validate(self) -> dict[int, float]:
-        """val recall@N in per cent, by N."""
-        return evaluate(self.model, self.data.val, self.config.training.precision, self.device)
+    def validate(self) -> dict[str, dict[int, float]]:
+        """Return recall@N in per cent by N, by the name of the val set."""
+        precision = self.config.training.precision
+        return {name: evaluate(self.model, val, precision, self.device) for name, val in self.data.vals.items()}
 
     def _epoch(self) -> EpochResult:
         self.epoch += 1
@@ -87,7 +88,8 @@ class Trainer:
             raise TrainingError(f"the loss is {loss} in epoch {self.epoch}; lower optimizer/lr or loss/lr")
         learning_rate = self.optimizer.param_groups[0]["lr"]
         start = time.perf_counter()
-        recalls = self.validate()
+        by_set = self.validate()
+        recalls = mean_recalls(by_set)
         val_seconds = time.perf_counter() - start
         self.schedule.after_epoch(recalls[1])
         key = best_key({"val/recall_at_1": recalls[1], "val/recall_at_5": recalls[5], "epoch": self.epoch})
@@ -96,7 +98,7 @@ class Trainer:
         batch = self.config.data.places_per_batch * self.config.data.images_per_place
         speed = len(self.sampler) * batch / train_seconds
         result = EpochResult(
-            self.epoch, recalls, loss, learning_rate, speed, train_seconds, val_seconds, self.loss_weights
+            self.epoch, recalls, loss, learning_rate, speed, train_seconds, val_seconds, self.loss_weights, by_set
         )
         self.metrics = result.metrics()
         return result
@@ -168,7 +170,7 @@ class TrainSettings:
     threads: int | None = None
     """Threads of a CPU; torch's own choice if not given. Another number gives other last digits."""
     cache_budget: float | None = None
-    """GB of disk for decoded images, above which they are packed as files; most of what is free."""
+    """GB of disk for decoded images. Above it the image files are packed instead. Without it, what fits into memory."""
     on_bad_image: Literal["error", "skip"] = "error"
     """What to do with images that cannot be read: list them and end, or leave them out."""
 
@@ -191,18 +193,19 @@ def main(settings: TrainSettings) -> int:
     settings.out.mkdir(parents=True, exist_ok=True)
     sets = find_sets(settings.data or minicity_folder())
     data = open_data(sets, config.data, settings.cache_budget, settings.on_bad_image)
-    if skipped := len(data.skipped) + len(data.val.skipped):
+    if skipped := len(data.skipped) + sum(len(val.skipped) for val in data.vals.values()):
         print(f"{skipped} images cannot be read and are left out")
     print("  ".join(f"{name}={to_text(name, value)}" for name, value in to_leaves(config).items()))
     trainer = Trainer(config, data, device, is_resumed=settings.resume)
     if state:
         trainer.load_state_dict(state)
     if config.training.epochs == 0:
-        print("untrained  " + "  ".join(f"recall@{n} {value:.1f}" for n, value in trainer.validate().items()))
+        recalls = mean_recalls(trainer.validate())
+        print("untrained  " + "  ".join(f"recall@{n} {value:.1f}" for n, value in recalls.items()))
         save_epoch(settings.out, trainer.state_dict(), config)
     for result in trainer:
-        recalls = "  ".join(f"recall@{n} {value:.1f}" for n, value in result.recalls.items())
-        print(f"epoch {result.epoch}  loss {result.loss:.4f}  {recalls}  {result.images_per_second:.0f} images/s")
+        figures = "  ".join(f"recall@{n} {value:.1f}" for n, value in result.recalls.items())
+        print(f"epoch {result.epoch}  loss {result.loss:.4f}  {figures}  {result.images_per_second:.0f} images/s")
         save_epoch(settings.out, trainer.state_dict(), config)
     print(f"best epoch: {best_file(settings.out)}")
     return 0

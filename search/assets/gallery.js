@@ -34,11 +34,13 @@
 
   function answer([number, distance, bearing, isRight]) {
     const word = isRight ? "right" : "wrong";
-    const wind = distance < 0.05 ? "" : ` ${WINDS[Math.round(bearing / 45) % 8]}`;
+    const isKnown = distance !== null; // a set that lists its right images may have no positions
+    const wind = isKnown && distance >= 0.05 ? ` ${WINDS[Math.round(bearing / 45) % 8]}` : "";
+    const way = isKnown ? `${metres(distance)}${wind} of the query, ` : "";
     const mark = make("span", "mark", isRight ? "✓" : "✗");
     mark.ariaHidden = "true";
-    const frame = make("div", "frame", image(number, `database picture, ${metres(distance)}${wind} of the query, ${word}`), mark);
-    const caption = make("figcaption", "", ...(wind ? [arrow(bearing)] : []), metres(distance));
+    const frame = make("div", "frame", image(number, `database picture, ${way}${word}`), mark);
+    const caption = make("figcaption", "", ...(wind ? [arrow(bearing)] : []), isKnown ? metres(distance) : word);
     return make("li", word, make("figure", "", frame, caption));
   }
 

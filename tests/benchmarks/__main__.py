@@ -17,6 +17,7 @@ from tests.benchmarks.data_path import data_rows, enlarge
 from tests.benchmarks.lasting import lasting_row
 from tests.benchmarks.searching import search_rows
 from tests.benchmarks.sharing import sharing_row
+from tests.benchmarks.start import start_rows
 from tests.benchmarks.table import report
 from vpr.data import open_data
 from vpr.datasets import find_sets
@@ -30,6 +31,7 @@ def main() -> int:
         os.environ["VPR_CACHE"] = cache
         with tempfile.TemporaryDirectory() as pictures:
             rows += data_rows(enlarge(folder / "gsv_xs/train", Path(pictures)))
+        rows += start_rows()
         data = open_data(find_sets(folder), config().data)
         rows += [training_row(data), evaluation_row(data), *recall_rows(), compile_row(data)]
         rows.append(lasting_row(data, folder))

@@ -65,7 +65,7 @@ def training_row(data: TrainingData, steps: int = 6) -> Row:
 def evaluation_row(data: TrainingData) -> Row:
     """Describing val's database against bare forward passes over one constant batch."""
     model = Trainer(config(), data, CPU).model.eval()
-    images = data.val.database
+    images = next(iter(data.vals.values())).database
     batch = torch.rand(CPU_BATCH, *images.shape[1:])
     passes = -(-len(images) // len(batch))
 

@@ -183,7 +183,7 @@ CASES = {
     "lr too high": (leaf("optimizer/lr=1e308"), ["optimizer/lr=1e+308", "out of range"]),
     "another's leaf": (leaf("optimizer/name=adam", "optimizer/momentum=0.5"), ["optimizer/momentum does not exist"]),
     "large dim": (leaf("model/dim=100000000000"), ["model/dim=100000000000", "out of range"]),
-    "many views": (leaf("data/images_per_place=50"), ["fewer than data/images_per_place=50", "lower it"]),
+    "many views": (leaf("data/images_per_place=50"), ["no place with data/images_per_place=50", "lower it"]),
     "many places": (leaf("data/places_per_batch=5000"), ["data/places_per_batch=5000", "lower it"]),
     "unknown backbone": (leaf("model/backbone=timm:no_such_net"), ["timm:no_such_net does not exist"]),
     # spaces
@@ -213,7 +213,10 @@ CASES = {
     "no data": (lambda place: ("run", ["--data", place / "nowhere", *SMALL]), ["nowhere is not a folder"]),
     "no train": (damaged(lambda city: shutil.rmtree(city / "gsv_xs")), ["no gsv_xs/train folder", "give --train"]),
     "no val": (damaged(lambda city: shutil.rmtree(city / "sf_xs/val")), ["no sf_xs/val folder", "give --val"]),
-    "no queries": (damaged(lambda city: shutil.rmtree(city / "sf_xs/val/queries")), ["queries is not a folder"]),
+    "no queries": (
+        damaged(lambda city: shutil.rmtree(city / "sf_xs/val/queries")),
+        ["sf_xs/val has database/ but no queries/"],
+    ),
     "empty database": (
         damaged(lambda city: [file.unlink() for file in (city / "sf_xs/val/database").rglob("*.jpg")]),
         ["has no .jpg, .jpeg or .png image"],
@@ -223,13 +226,29 @@ CASES = {
         ["--train and --val go together"],
     ),
     "test without name": (flags("--test", "oslo"), ["NAME=DIR"]),
+    "test of any characters": (
+        flags("--test", "a b<i>=/x", "--test", "../../evil=/x"),
+        ["'a b<i>=/x'", "'../../evil=/x'", "must be letters, digits, '_', '-', '.' and single '/'", "rename it"],
+    ),
+    "val of any characters": (flags("--val", "tokyo+night=/x"), ["the name 'tokyo+night' must be letters"]),
+    "val sets without names": (flags("--val", "/x", "--val", "/y"), ["need a name each", "--val oslo=/data/oslo/val"]),
+    "val set twice": (flags("--val", "a=/x", "--val", "a=/y"), ["need a name each, once"]),
+    "val set train": (flags("--val", "train=/x"), ["none of them train"]),
+    "val and test": (flags("--val", "tokyo_xs/test=/x"), ["tokyo_xs/test names a val set and a test set", "rename"]),
+    "one picture in two val sets": (
+        lambda place: (
+            "run",
+            ["--data", place / "city", *(f"--val={name}={place / 'city/sf_xs/val'}" for name in ("a", "b")), *SMALL],
+        ),
+        ["pictures stand in two sets"],
+    ),
     "test without database": (
         lambda place: ("run", ["--data", place / "city", "--test", f"oslo={place / 'city/gsv_xs'}", *SMALL]),
-        ["gsv_xs/database is not a folder", "database/ and queries/"],
+        ["gsv_xs has images with a place in their names", "database/ and queries/"],
     ),
     "no protocol": (lambda place: ("run", ["--data", "nowhere://x", *SMALL]), ["--data nowhere://x cannot be read"]),
     "no address": (lambda place: ("run", ["--data", f"local://{place}/x", *SMALL]), ["holds no images", "gsv_xs"]),
-    "no test": (flags("--test", "oslo=/nowhere"), ["/nowhere/database is not a folder", "database/ and queries/"]),
+    "no test": (flags("--test", "oslo=/nowhere"), ["/nowhere is not a folder", "database/ and queries/"]),
     # names and coordinates
     "no coordinates": (renamed("sf_xs/val/queries", "street.jpg"), ["street.jpg has no coordinates", "rename it"]),
     "coordinates in words": (
@@ -329,7 +348,7 @@ def test_all_bad_images_are_listed_in_one_report(monkeypatch, capfd, place):
     assert "4 images cannot be read" in printed
     report = Path(printed.split("all are listed in ")[1].split(";")[0])
     listed = dict(line.split("\t") for line in report.read_text().splitlines())
-    assert len(listed) == 4 and all("cannot identify" in reason for reason in listed.values())
+    assert len(listed) == 4 and all("not an image of a known format" in reason for reason in listed.values())
 
 
 def test_a_cluster_that_does_not_answer(monkeypatch, capfd, place):

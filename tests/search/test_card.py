@@ -42,7 +42,7 @@ def staged(city, config, tmp_path):
     own = from_leaves({"model/backbone": "timm:test_resnet"}, config)
     model = PlaceModel(own.model, own.data.image_size)
     save_checkpoint(tmp_path / "c.pt", {"model": model.state_dict()}, own)
-    write_export(tmp_path / "staged", tmp_path / "c.pt", VAL, find_sets(city).val)
+    write_export(tmp_path / "staged", tmp_path / "c.pt", VAL, find_sets(city).first_val)
     return tmp_path / "staged"
 
 

@@ -69,3 +69,52 @@ def test_equal_finalists_are_tied_and_share_the_chance():
     found = weigh(hits)
     assert found.is_tied.all() and found.probability_best == pytest.approx([1 / 3] * 3)
     assert weigh(hits[:1]).probability_best.tolist() == [1.0]
+
+
+def two_sets(random, seeds):
+    """hits of three finalists on 400 easy and on 60 hard queries."""
+    return [
+        finalists(random, np.array(recalls), seeds, queries, 0.02)[0]
+        for recalls, queries in (([0.8, 0.75, 0.7], 400), ([0.4, 0.42, 0.3], 60))
+    ]
+
+
+def slow_twin(sets, draws=4000):
+    """Means, intervals and chances of one seed: a bootstrap that draws query by query, within each set."""
+    random = np.random.default_rng(7)
+    recalls = np.empty((draws, len(sets[0])))
+    for draw in range(draws):
+        drawn = [hits[:, 0, random.choice(hits.shape[2], hits.shape[2])] for hits in sets]  # (F, Q) of each set
+        recalls[draw] = [np.mean([own[finalist].mean() for own in drawn]) for finalist in range(len(sets[0]))]
+    means = [100 * np.mean([hits[finalist].mean() for hits in sets]) for finalist in range(len(sets[0]))]
+    best = np.bincount(recalls.argmax(axis=1), minlength=len(sets[0])) / draws
+    return means, 100 * np.percentile(recalls, [2.5, 97.5], axis=0).T, best
+
+
+def test_several_sets_agree_with_a_slow_twin():
+    sets = two_sets(np.random.default_rng(3), seeds=1)
+    found = weigh(*sets)
+    means, intervals, best = slow_twin(sets)
+    assert found.means == pytest.approx(means)
+    assert found.intervals == pytest.approx(intervals, abs=0.6)
+    assert found.probability_best == pytest.approx(best, abs=0.03)
+
+
+def test_a_set_of_many_queries_weighs_no_more_than_one_of_few():
+    many, few = np.zeros((1, 2, 900), dtype=bool), np.zeros((1, 2, 100), dtype=bool)
+    many[..., :810], few[..., :50] = True, True
+    assert weigh(many, few).means == pytest.approx([70]) and weigh(few, many).means == pytest.approx([70])
+
+
+def test_intervals_of_the_mean_of_several_sets_cover():
+    random = np.random.default_rng(4)
+    covered, holds = [], []
+    for repeat in range(REPEATS):
+        recalls = np.clip(random.normal(0.6, 0.025, 3), 0.05, 0.95)
+        sets = [finalists(random, recalls + shift, 3, queries, 0.01) for shift, queries in ((0.1, 250), (-0.1, 80))]
+        truth = np.mean([true for _, true in sets], axis=0)
+        found = weigh(*(hits for hits, _ in sets), seed=repeat)
+        covered.append((found.intervals[:, 0] <= truth) & (truth <= found.intervals[:, 1]))
+        holds.append(found.is_tied[truth.argmax()])
+    print(f"covered {np.mean(covered):.3f}, best in the group {np.mean(holds):.3f}")
+    assert 0.93 <= np.mean(covered) <= 0.97 and np.mean(holds) >= 0.93

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from search.answers import Answers, answers_file, keep_answers, read_answers
@@ -19,7 +20,7 @@ from search.ledger import read_ledger
 from search.queries import ROUND, light_of, order, outcomes
 from search.records import TrialRecord
 from tests.search.commands import run
-from vpr.datasets import position, read_retrieval_set
+from vpr.datasets import Folders, position, read_retrieval_set
 from vpr.errors import ConfigError, DataError, VPRError
 from vpr.recall import NEVER, first_hits
 
@@ -211,13 +212,13 @@ def test_the_end_of_a_search_writes_it_and_is_not_hurt_by_pictures_that_are_gone
         Finalist(TrialRecord(one["trial"], {}), [TrialRecord(one["trial"], {}, 1, epochs=[metrics])])
         for one in summary["finalists"]
     ]
-    folders = SimpleNamespace(val=city / "sf_xs/val", tests={"sf_xs/test": city / "sf_xs/test"})
+    folders = Folders(city, {"sf_xs/val": city / "sf_xs/val"}, {"sf_xs/test": city / "sf_xs/test"})
     plan = SimpleNamespace(name="first", folder=tmp_path, folders=folders)
     console = Console(record=True, width=200)
     write(plan, Finals(finalists), console)
     assert 0 < len(section_of((tmp_path / "gallery.html").read_text()).encode()) <= MIB
-    folders.val = tmp_path / "val"
-    next((folders.val / "database").iterdir()).unlink()
+    folders.vals["sf_xs/val"] = tmp_path / "val"
+    next((tmp_path / "val/database").iterdir()).unlink()
     write(plan, Finals(finalists), console)
     assert "the gallery could not be made" in (text := console.export_text()) and "put them back" in text
 
@@ -236,3 +237,18 @@ def test_answers_of_an_earlier_version_are_read_and_no_test_set_is_measured_agai
     assert {file.name.split("-", 2)[2] for file in answers.glob("*.npz")} == {"val.npz"}, "val may be looked at again"
     done = run("gallery", "first", "--storage", str(searched))
     assert done.returncode == 0 and "left out  sf_xs/test: its rankings were not kept, and a test set" in done.stdout
+
+
+def test_a_set_that_lists_its_right_images_has_no_distances(tmp_path):
+    """VPR-Bench has ref/ and query/ instead of database/ and queries/, and no positions."""
+    for part, count in (("ref", 3), ("query", 2)):
+        (tmp_path / part).mkdir()
+        for number in range(count):
+            Image.new("RGB", (8, 8), (50 * number, 0, 0)).save(tmp_path / part / f"{number}.png")
+    np.save(tmp_path / "ground_truth_new.npy", np.array([[0, 2], [1, 0]]))
+    nearest = np.array([[2, 1], [1, 0]])
+    pictures = read_retrieval_set(tmp_path)
+    answers = Answers(first_hits(nearest, pictures.positives(25.0)), nearest, 25.0)
+    rows = content(as_html(MODELS[:1], [AnsweredSet("bench", tmp_path, pictures, [answers])], MIB))["rows"]
+    places = {row["query"]: [place[1:] for place in row["answers"][0]["nearest"]] for row in rows}
+    assert places == {0: [[None, None, 1], [None, None, 0]], 1: [[None, None, 0], [None, None, 1]]}

@@ -34,7 +34,7 @@ def checkpoint(folder, config, **leaves):
 @pytest.fixture(scope="module")
 def export(city, config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
-    write_export(folder / "x", checkpoint(folder, config), {"val/recall_at_1": 1.0}, find_sets(city).val)
+    write_export(folder / "x", checkpoint(folder, config), {"val/recall_at_1": 1.0}, find_sets(city).first_val)
     return folder / "x"
 
 
@@ -51,7 +51,7 @@ def outputs(folder, images):
 @pytest.mark.parametrize("name", sorted(AGGREGATIONS))
 def test_every_aggregation_in_every_format_and_any_batch(name, city, config, tmp_path):
     file = checkpoint(tmp_path, config, **{"model/aggregation": name})
-    write_export(tmp_path / "x", file, {}, find_sets(city).val)
+    write_export(tmp_path / "x", file, {}, find_sets(city).first_val)
     assert {one.name for one in (tmp_path / "x").iterdir()} == FILES
     trained = load_model(file)[0]
     for count in (1, 3, 32):
@@ -65,7 +65,9 @@ def test_every_aggregation_in_every_format_and_any_batch(name, city, config, tmp
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "timm:vit_tiny_patch16_224"])
 def test_other_backbones(name, city, config, tmp_path):
-    write_export(tmp_path / "x", checkpoint(tmp_path, config, **{"model/backbone": name}), {}, find_sets(city).val)
+    write_export(
+        tmp_path / "x", checkpoint(tmp_path, config, **{"model/backbone": name}), {}, find_sets(city).first_val
+    )
     found = json.loads((tmp_path / "x/metrics.json").read_text())["formats"]
     assert all(found[format_]["largest_difference"] < 1e-4 for format_ in FILES if format_.startswith("model."))
 
@@ -105,7 +107,7 @@ def test_a_format_that_is_not_the_models_is_refused(change, words, export, confi
     trained, own = load_model(export)
     change(tmp_path / "x")
     with pytest.raises(WeightsError, match=words):
-        check_export(tmp_path / "x", trained, open_retrieval(find_sets(city).val, own.data))
+        check_export(tmp_path / "x", trained, open_retrieval(find_sets(city).first_val, own.data))
 
 
 def test_a_model_whose_descriptors_are_not_finite_leaves_no_folder(city, config, tmp_path):
@@ -114,7 +116,7 @@ def test_a_model_whose_descriptors_are_not_finite_leaves_no_folder(city, config,
     model.projection.weight.data.fill_(float("nan"))
     save_checkpoint(file, {"model": model.state_dict()}, own)
     with pytest.raises(WeightsError, match="differ by nan"):
-        write_export(tmp_path / "x", file, {}, find_sets(city).val)
+        write_export(tmp_path / "x", file, {}, find_sets(city).first_val)
     assert [one.name for one in tmp_path.iterdir()] == ["c.pt"]
 
 

@@ -28,7 +28,7 @@ def model(config, tmp_path_factory):
 
 
 def test_descriptors_are_those_of_the_store(model, city, config, tmp_path):
-    val = find_sets(city).val
+    val = find_sets(city).first_val
     assert describe.main(describe.DescribeSettings(model, (val / "queries",), tmp_path / "d.npy")) == 0
     found, paths = describe.read_descriptors(tmp_path / "d.npy")
     expected = described(
@@ -39,7 +39,7 @@ def test_descriptors_are_those_of_the_store(model, city, config, tmp_path):
 
 
 def test_names_that_are_no_text(model, city, tmp_path, capsys):
-    picture = next((find_sets(city).val / "queries").rglob("*.jpg"))
+    picture = next((find_sets(city).first_val / "queries").rglob("*.jpg"))
     for name in (b"caf\xe9.jpg", "a\u2028b.jpg".encode(), b"a\rb.jpg"):
         shutil.copy(picture, os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
     assert describe.main(describe.DescribeSettings(model, (tmp_path,), tmp_path / "d.npy")) == 0
@@ -53,7 +53,7 @@ def test_names_that_are_no_text(model, city, tmp_path, capsys):
 def test_all_bad_pictures_are_named_before_anything_is_written(model, city, tmp_path):
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(b"no picture")
-    settings = describe.DescribeSettings(model, (find_sets(city).val / "queries", tmp_path), tmp_path / "d.npy")
+    settings = describe.DescribeSettings(model, (find_sets(city).first_val / "queries", tmp_path), tmp_path / "d.npy")
     with pytest.raises(DataError, match=r"2 pictures cannot be read: .*a\.jpg, .*b\.jpg"):
         describe.main(settings)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.jpg", "b.jpg"]
@@ -62,7 +62,7 @@ def test_all_bad_pictures_are_named_before_anything_is_written(model, city, tmp_
 
 
 def test_a_picture_of_the_database_finds_itself(model, city, tmp_path, capsys):
-    database = find_sets(city).val / "database"
+    database = find_sets(city).first_val / "database"
     query = sorted(database.rglob("*.jpg"))[3]
     settings = locate.LocateSettings(model, query, database=database, top=3, out=tmp_path / "found.png")
     assert locate.main(settings) == 0
@@ -77,7 +77,7 @@ def test_a_picture_of_the_database_finds_itself(model, city, tmp_path, capsys):
 
 
 def test_descriptors_of_before_and_a_query_without_position(model, city, tmp_path, capsys):
-    database = find_sets(city).val / "database"
+    database = find_sets(city).first_val / "database"
     describe.main(describe.DescribeSettings(model, (database,), tmp_path / "d.npy"))
     shutil.copy(min(database.rglob("*.jpg")), tmp_path / "holiday.jpg")
     given = locate.LocateSettings(
@@ -93,7 +93,7 @@ def test_descriptors_of_another_model_of_the_same_size_are_refused(model, city, 
     torch.manual_seed(1)
     other = tmp_path / "other.pt"
     save_checkpoint(other, {"model": PlaceModel(config.model, config.data.image_size).state_dict()}, config)
-    database = find_sets(city).val / "database"
+    database = find_sets(city).first_val / "database"
     describe.main(describe.DescribeSettings(str(other), (database,), tmp_path / "d.npy"))
     query = min(database.rglob("*.jpg"))
     with pytest.raises(DataError, match="of another model"):
@@ -120,3 +120,21 @@ def test_what_is_not_right_is_marked_wrong(tmp_path):
 def test_one_source_of_the_database(model, tmp_path):
     with pytest.raises(ConfigError, match="one of the two"):
         locate.main(locate.LocateSettings(model, tmp_path / "x.jpg"))
+
+
+def test_a_named_pipe_is_named_and_a_turned_query_is_upright(model, city, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    with Image.open(min((find_sets(city).first_val / "database").rglob("*.jpg"))) as picture:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        picture.save(pictures / "upright.png")
+        picture.transpose(Image.Transpose.ROTATE_90).save(pictures / "turned.png", exif=exif)
+    describe.main(describe.DescribeSettings(model, (pictures,), tmp_path / "d.npy"))
+    turned, upright = describe.read_descriptors(tmp_path / "d.npy")[0]
+    assert (turned == upright).all()
+    os.mkfifo(pictures / "pipe.jpg")
+    with pytest.raises(DataError, match=r"pipe\.jpg \(is a named pipe, not a file\)"):
+        describe.main(describe.DescribeSettings(model, (pictures,), tmp_path / "d.npy"))
+    with pytest.raises(DataError, match=r"is a named pipe"):
+        locate.main(locate.LocateSettings(model, pictures / "turned.png", database=pictures))

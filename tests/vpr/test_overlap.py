@@ -1,11 +1,13 @@
 """Sets that share pictures or places."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from vpr.datasets import Folders
 from vpr.overlap import find_overlap
+from vpr.store_files import cache_folder
 
 TRAIN, VAL, TEST = "train/a", "val/database", "test/queries"
 
@@ -22,7 +24,7 @@ def sets(tmp_path):
 
     for number, folder in enumerate((TRAIN, "val/database", "val/queries", "test/database", "test/queries")):
         add(folder, 1e5 + 1e4 * number, 1e6)
-    return add, Folders(tmp_path / "train", tmp_path / "val", {"sf_xs/test": tmp_path / "test"})
+    return add, Folders(tmp_path / "train", {"a": tmp_path / "val"}, {"sf_xs/test": tmp_path / "test"})
 
 
 def test_sets_apart_are_clean(sets):
@@ -75,8 +77,39 @@ def test_gsv_cities_says_latitude_and_longitude(sets, tmp_path):
     header = "place_id,year,month,northdeg,city_id,lat,lon,panoid"
     (cities / "Dataframes/Madrid.csv").write_text(f"{header}\n1,2019,5,90,Madrid,40.4169,-3.7035,abc_d\n")
     (cities / "Images/Madrid/Madrid_0000001_2019_05_090_40.4169_-3.7035_abc_d.jpg").write_bytes(b"1")
-    found = Folders(cities, folders.val, folders.tests)
+    found = Folders(cities, folders.vals, folders.tests)
     assert find_overlap(found, 25.0).is_clean
     add(TEST, 440321.0, 4474259.0)  # the same spot of Madrid in UTM 30T
     overlap = find_overlap(found, 25.0)
     assert len(overlap.near_train) == 1 and overlap.near_train[0][2] < 25
+
+
+def test_several_val_sets_are_compared_with_all_others(sets, tmp_path):
+    add, folders = sets
+    several = replace(folders, vals={"a": tmp_path / "val", "b": tmp_path / "second"})
+    for part in ("database", "queries"):
+        add(f"second/{part}", 3e5, 3e6)
+    assert find_overlap(several, 25.0).is_clean
+    add(TEST, 3e5, 3e6)
+    assert find_overlap(several, 25.0).near_val == {"sf_xs/test": 2}
+    train = add(TRAIN, 6e5, 6e6)
+    near = add("second/queries", 6e5, 6e6 + 3)
+    assert find_overlap(several, 25.0).near_train == [(train, near, 3.0)]
+    first, second = add(VAL, 4e5, 4e6, content=b"x"), add("second/database", 4e5, 4e6, content=b"x")
+    assert find_overlap(several, 25.0).same_pictures == [(first, second)]
+
+
+def test_a_folder_given_for_val_and_for_test_is_refused(sets):
+    both = Folders(sets[1].train, sets[1].vals, {"again": sets[1].first_val})
+    assert len(find_overlap(both, 25.0).same_pictures) == 2
+
+
+def test_a_damaged_record_of_the_comparison_is_made_again(sets):
+    add, folders = sets
+    train, near = add(TRAIN, 5e5, 5e6), add(TEST, 5e5, 5e6 + 4)
+    before = set((cache_folder() / "index").glob("overlap-*.json"))
+    find_overlap(folders, 25.0)
+    (record,) = set((cache_folder() / "index").glob("overlap-*.json")) - before
+    for damaged in (record.read_text()[:-9], "", "[]", "{}", "\0\0"):
+        record.write_text(damaged)
+        assert find_overlap(folders, 25.0).near_train == [(train, near, 4.0)]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vpr.config import TrialConfig
+from vpr.config import DataConfig, TrialConfig
 from vpr.datasets import position, read_places
 from vpr.errors import ConfigError, DataError
 from vpr.leaves import all_leaves, from_leaves, parse_assignments, to_leaves
@@ -46,7 +46,7 @@ def test_places_are_read_from_gsv_xs_names_as_they_were_written(places):
                 name = f"@{number}@{view}@{place}@.jpg"
                 if len(name.encode()) < 250:
                     Image.new("RGB", (1, 1)).save(Path(folder) / name)
-        found = read_places(Path(folder), 1)
+        found = read_places(Path(folder), DataConfig(images_per_place=1))
         names = [path.name.split("@")[-2] for path in found.images]
         assert {name: names.count(name) for name in names} == dict(places)
         assert (
@@ -65,7 +65,7 @@ def test_a_table_of_gsv_cities_is_read_or_refused(rows):
             writer.writerow(["place_id", "year", "month", "northdeg", "city_id", "lat", "lon", "panoid"])
             writer.writerows(rows)
         try:
-            read_places(Path(folder), 1)
+            read_places(Path(folder), DataConfig(images_per_place=1))
         except DataError as fault:
             assert folder in str(fault)
         else:

@@ -7,8 +7,9 @@ import fsspec
 import pytest
 from moto.server import ThreadedMotoServer
 
-from vpr.datasets import find_images, find_sets, fingerprint
+from vpr.datasets import find_sets
 from vpr.errors import DataError
+from vpr.index import train_index
 from vpr.sources import copied
 
 
@@ -22,7 +23,7 @@ def test_an_address_is_copied_once_and_is_the_same_set(city, cache):
     folder = copied(f"local://{city}")
     found, own = find_sets(folder), find_sets(city)
     assert folder.is_relative_to(cache) and set(found.tests) == set(own.tests)
-    assert fingerprint(find_images(found.train)) == fingerprint(find_images(own.train))
+    assert train_index(found.train).fingerprint == train_index(own.train).fingerprint
     times = {file: file.stat().st_mtime_ns for file in folder.rglob("*.jpg")}
     assert copied(f"local://{city}") == folder
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*.jpg")} == times
@@ -81,7 +82,7 @@ def test_a_bucket_is_copied(city, monkeypatch):
         bucket.mkdir("my-data")
         bucket.put(f"{city}/", "my-data/vpr/", recursive=True)
         found, own = find_sets(copied("s3://my-data/vpr")), find_sets(city)
-        assert fingerprint(find_images(found.train)) == fingerprint(find_images(own.train))
+        assert train_index(found.train).fingerprint == train_index(own.train).fingerprint
         with pytest.raises(DataError, match="s3://my-data/nothing"):
             copied("s3://my-data/nothing")
     finally:

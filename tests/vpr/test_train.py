@@ -1,5 +1,6 @@
 """Training: resumable to the bit, honest when it fails, and the same from the command line."""
 
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ import vpr
 from vpr.batches import PlaceSampler
 from vpr.checkpoint import best_file, load_latest, save_checkpoint, save_epoch
 from vpr.config import LOSSES, OPTIMIZERS, SCHEDULERS, DataConfig, SchedulerConfig
-from vpr.datasets import find_sets
+from vpr.data import open_data
+from vpr.datasets import VAL_SET, Folders, find_sets
 from vpr.errors import DataError, TrainingError, WeightsError
 from vpr.evaluate import evaluate
 from vpr.export import load_model, write_export
@@ -108,9 +110,30 @@ def test_export_gives_back_the_trials_recall(config, data, city, tmp_path):
     trainer = Trainer(config, data, CPU)
     *_, last = trainer
     save_checkpoint(tmp_path / "last.pt", trainer.state_dict(), config)
-    write_export(tmp_path / "export", tmp_path / "last.pt", last.metrics(), find_sets(city).val)
-    assert evaluate(vpr.load(tmp_path / "export"), data.val, "auto", CPU) == last.recalls
-    assert evaluate(load_model(tmp_path / "last.pt")[0], data.val, "auto", CPU) == last.recalls
+    write_export(tmp_path / "export", tmp_path / "last.pt", last.metrics(), find_sets(city).first_val)
+    assert evaluate(vpr.load(tmp_path / "export"), data.vals[VAL_SET], "auto", CPU) == last.recalls
+    assert evaluate(load_model(tmp_path / "last.pt")[0], data.vals[VAL_SET], "auto", CPU) == last.recalls
+
+
+def test_several_val_sets_have_equal_weight_in_the_mean_and_one_is_as_ever(config, city, tmp_path):
+    folders = {"day": city / VAL_SET, "night": tmp_path / "night"}
+    shutil.copytree(city / "tokyo_xs/test", folders["night"])
+    for query in sorted((folders["night"] / "queries").rglob("*.jpg"))[::3]:
+        query.unlink()
+    both, day, night = (
+        Trainer(config, open_data(Folders(city / "gsv_xs/train", vals), config.data), CPU)
+        for vals in (folders, {"day": folders["day"]}, {"night": folders["night"]})
+    )
+    sizes = [len(val.queries) for val in both.data.vals.values()]
+    assert sizes[0] != sizes[1], "the sets must tell their weights"
+    for result, of_day, of_night in zip(both, day, night, strict=True):
+        assert result.recalls_by_set == {"day": of_day.recalls, "night": of_night.recalls}
+        assert result.recalls == {n: (of_day.recalls[n] + of_night.recalls[n]) / 2 for n in (1, 5, 10, 20)}
+        metrics = result.metrics()
+        assert metrics["val/recall_at_1"] == (metrics["val/day/recall_at_1"] + metrics["val/night/recall_at_1"]) / 2
+        assert set(metrics) - set(of_day.metrics()) == {
+            f"val/{name}/recall_at_{n}" for name in folders for n in (1, 5, 10, 20)
+        }
 
 
 def test_a_batch_holds_places_once_and_images_once():

@@ -1,0 +1,81 @@
+"""From a folder of the size of GSV-XS to a training that can begin, beside one walk that asks for each file once."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from tests.benchmarks.table import Row
+from tests.benchmarks.timing import in_turns, seconds
+from vpr.config import DataConfig
+from vpr.data import open_data
+from vpr.datasets import find_sets
+from vpr.folders import Folders
+from vpr.index import retrieval_index, train_index
+from vpr.overlap import find_overlap
+
+TOOL = Path(__file__).resolve().parents[3] / "shared/tools/scale/make_xs.py"
+"""Writes folders with the names and counts of the real sets."""
+SHARE = "0.2"
+"""Of the real sets' size: 105,000 training images."""
+
+
+def start_rows() -> list[Row]:
+    """Return the rows, or none where the tool is not beside this checkout."""
+    if not TOOL.is_file():
+        print(f"left out: the rows about a large set, which need {TOOL.name} beside the checkout", file=sys.stderr)
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, str(TOOL), folder, "--share", SHARE, "--macos"], check=True, capture_output=True
+        )
+        return _rows(find_sets(Path(folder)))
+
+
+def _rows(folders: Folders) -> list[Row]:
+    parts = [folders.train, *folders.vals.values(), *folders.tests.values()]
+    count = sum(_walk(part) for part in parts)
+    walk, first = in_turns(lambda: seconds(lambda: [_walk(part) for part in parts]), lambda: _first(folders), 3)
+    again, second = in_turns(lambda: seconds(lambda: [_walk(part) for part in parts]), lambda: _second(folders), 3)
+    config = replace(DataConfig(), image_size=(32, 32))
+    open_data(folders, config, session="bench")
+    _, opened = in_turns(lambda: 0.0, lambda: seconds(lambda: open_data(folders, config, session="bench")), 5)
+    what = f"{count:,} files, {walk:.2f} s for a walk that asks for each once"
+    return [
+        Row("a set that is new: index and overlap / one walk", f"{what}; {first:.2f} s", first / walk, 3, "x", True),
+        Row("the same set again / one walk", f"{again:.2f} s; {second:.2f} s", second / again, 1.5, "x", True),
+        Row("a worker opens train and val", f"{opened:.2f} s, beside its index", opened, 1, "s", True),
+    ]
+
+
+def _walk(folder: Path) -> int:
+    count = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            os.stat(f"{parent}/{name}")  # noqa: PTH116 - as fast as it can be asked
+            count += 1
+    return count
+
+
+def _first(folders: Folders) -> float:
+    """Seconds with an empty cache."""
+    before = os.environ["VPR_CACHE"]
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["VPR_CACHE"] = cache
+        try:
+            return seconds(lambda: _look(folders, "bench"))
+        finally:
+            os.environ["VPR_CACHE"] = before
+
+
+def _second(folders: Folders) -> float:
+    return seconds(lambda: _look(folders, os.urandom(8).hex()))
+
+
+def _look(folders: Folders, session: str) -> None:
+    train_index(folders.train, session)
+    for folder in (*folders.vals.values(), *folders.tests.values()):
+        retrieval_index(folder, session)
+    find_overlap(folders, 25.0, session)

@@ -1,0 +1,134 @@
+"""A walk lists each image once, opens nothing, and says what it left out."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vpr.errors import DataError
+from vpr.listing import walk
+
+
+def files(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"not looked at")
+
+
+def test_a_link_to_the_folder_itself_adds_no_image(tmp_path):
+    files(tmp_path, "database/a.jpg", "database/b.jpg")
+    (tmp_path / "database/loop").symlink_to(".")
+    (tmp_path / "database/up").symlink_to("..")
+    found = walk(tmp_path)
+    assert found.names == ["database/a.jpg", "database/b.jpg"]
+    assert found.repeated == ["database/loop", "database/up"]
+
+
+def test_a_linked_folder_is_listed_once_under_the_first_name(tmp_path):
+    files(tmp_path, "real/a.jpg")
+    (tmp_path / "second").symlink_to("real")
+    found = walk(tmp_path)
+    assert found.names == ["real/a.jpg"] and found.repeated == ["second"] and found.parts == ["real", "second"]
+
+
+def test_what_is_no_regular_file_is_named_and_never_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the address of a socket has at most 107 bytes
+    os.mkfifo("pipe.jpg")
+    Path("gone.jpg").symlink_to("nowhere")
+    Path("self.jpg").symlink_to("self.jpg")
+    Path("self.csv").symlink_to("self.csv")
+    Path("Paris").symlink_to("/mnt/gone/Paris")
+    Path("notes.txt").symlink_to("nowhere")
+    Path("empty.jpg").touch()
+    files(tmp_path, "good.jpg")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.jpg")
+        found = walk(tmp_path)
+    assert found.names == ["good.jpg"] and not found.tables
+    assert found.odd == {
+        "Paris": "is a broken link",
+        "empty.jpg": "is empty",
+        "gone.jpg": "is a broken link",
+        "pipe.jpg": "is a named pipe, not a file",
+        "self.jpg": "is a broken link",
+        "socket.jpg": "is a socket, not a file",
+    }
+
+
+def test_what_archives_and_file_servers_leave_is_ignored_and_named(tmp_path):
+    files(tmp_path, "a.jpg", "._a.jpg", "__MACOSX/b.jpg", ".ipynb_checkpoints/a.jpg", "@eaDir/a.jpg/THUMB.jpg")
+    files(tmp_path, "Dataframes/Madrid.csv", "Dataframes/._Madrid.csv")
+    found = walk(tmp_path)
+    assert found.names == ["a.jpg"] and list(found.tables) == ["Dataframes/Madrid.csv"]
+    assert sorted(found.ignored) == [
+        "._a.jpg",
+        ".ipynb_checkpoints",
+        "@eaDir",
+        "Dataframes/._Madrid.csv",
+        "__MACOSX",
+    ]
+
+
+def test_the_order_is_that_of_sorted_paths(tmp_path):
+    names = ["a/z.jpg", "a-b/c.jpg", "a.jpg", "a/b/c.PNG", "a/b.jpeg", "B/x.jpg", "a b/x.jpg", "é/x.jpg"]
+    files(tmp_path, *names)
+    expected = sorted(tmp_path / name for name in names)
+    assert [tmp_path / name for name in walk(tmp_path).names] == expected
+
+
+def test_sizes_times_and_numbers_are_those_of_the_files(tmp_path):
+    files(tmp_path, "a.jpg")
+    os.link(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    own = (tmp_path / "a.jpg").stat()
+    found = walk(tmp_path)
+    assert found.sizes.tolist() == [own.st_size] * 2 and found.times.tolist() == [own.st_mtime_ns] * 2
+    assert np.array_equal(found.files, [[own.st_dev, own.st_ino]] * 2)
+
+
+def test_a_name_that_is_not_utf8_survives(tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    files(tmp_path, name)
+    found = walk(tmp_path)
+    assert found.names == [name] and (tmp_path / found.names[0]).exists()
+
+
+def test_only_the_given_parts_are_looked_at(tmp_path):
+    files(tmp_path, "database/only.jpg", "queries/a.jpg", "queries_sun/a.jpg", "a.jpg")
+    found = walk(tmp_path, only=("database", "queries_sun"))
+    assert found.names == ["database/only.jpg", "queries_sun/a.jpg"] and found.parts == ["database", "queries_sun"]
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match="is not a folder"):
+        walk(tmp_path / "nowhere")
+
+
+AS_A_USER = """
+import os, sys
+from pathlib import Path
+from vpr.errors import DataError
+from vpr.listing import walk
+if os.getuid() == 0:  # who may read everything
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    print(len(walk(Path(sys.argv[1])).names), "images")
+except DataError as error:
+    print(error)
+"""
+
+
+def test_a_folder_that_may_not_be_read_is_refused_by_name():
+    with tempfile.TemporaryDirectory() as root:  # pytest's own folders are closed to other users
+        Path(root).chmod(0o755)
+        files(Path(root), "one/a.jpg", "two/b.jpg")
+        (Path(root) / "two").chmod(0)
+        command = [sys.executable, "-c", AS_A_USER, root]
+        child = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        (Path(root) / "two").chmod(0o755)
+    assert child.stdout.startswith(f"{root}/two cannot be read (Permission denied)"), child.stderr
