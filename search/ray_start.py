@@ -1,4 +1,4 @@
-"""The start of a Ray of this machine's own, at once or while other work goes on."""
+"""The start of a Ray of this machine's own, at once or beside other work."""
 
 import logging
 import threading

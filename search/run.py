@@ -114,7 +114,7 @@ def main(settings: SearchSettings) -> int:
 
 
 def _start_ray() -> None:
-    """Begin to start Ray while the sets are read, where that takes seconds and there is no cluster to join."""
+    """Begin to start Ray while the sets are read, unless there is a cluster to join."""
     from search import cluster, ray_start
 
     if cluster.address() is None:
