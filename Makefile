@@ -5,17 +5,22 @@ ARGS ?=
 
 FAULTS ?= 20
 SEED ?= 1
+SOAK ?=
 
-.PHONY: search test test-searches test-parts test-long check fresh test-cluster test-browser test-docs soak simulate bench growth lint format lock clean
+FINISHED := tests/search/test_search.py tests/search/test_gallery.py tests/search/test_val_sets.py
+.PHONY: search test test-finished test-searches test-parts test-long check fresh test-cluster test-browser test-docs soak simulate bench growth lint format lock clean
 
 search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
 	$(BIN)/python search/run.py --space losses $(ARGS)
 
 test: lint  ## Format check, lint, types, import rule, tests.
-	$(MAKE) --no-print-directory -j2 -Oline test-searches test-parts
+	$(MAKE) --no-print-directory -j3 -Oline test-searches test-finished test-parts
 
-test-searches: .venv/.ready  ## The tests that run whole searches, one at a time, since each starts Ray.
-	$(BIN)/python -m pytest -m "search and not long"
+test-finished: .venv/.ready  ## What finished searches leave behind; a search mostly waits, so that this and the next share two cores.
+	$(BIN)/python -m pytest -m "search and not long" $(FINISHED)
+
+test-searches: .venv/.ready  ## All other tests that run whole searches.
+	$(BIN)/python -m pytest -m "search and not long" $(FINISHED:%=--ignore=%)
 
 test-parts: .venv/.ready  ## All other tests.
 	$(BIN)/python -m pytest -m "not search and not long"
@@ -43,7 +48,7 @@ test-browser: .venv/.ready  ## The pages in a real browser, with axe-core's rule
 	$(BIN)/python -m pytest tests/browser
 
 soak: .venv/.ready  ## A search under FAULTS faults by SEED, against the same search undisturbed; about 20 minutes, as root.
-	$(BIN)/python -m tests.soak --faults $(FAULTS) --seed $(SEED) $(ARGS)
+	$(BIN)/python -m tests.soak --faults $(FAULTS) --seed $(SEED) $(SOAK)
 
 simulate: .venv/.ready  ## What a search costs until it holds a good model, on curves with a known best; about 25 minutes.
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.benchmarks.simulation

@@ -41,7 +41,7 @@ def training_row(data: TrainingData, steps: int = 6) -> Row:
     policy = trainer.augment
 
     def constant() -> float:
-        trainer.augment = lambda images, generator: ready
+        trainer.augment = lambda images, generator: ready.clone()  # the step normalises its images in place
         return seconds(lambda: [trainer.step(pixels, data.labels[rows]) for _ in range(steps)])
 
     def fed() -> float:

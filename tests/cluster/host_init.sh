@@ -23,7 +23,7 @@ base=$(readlink -f "$VENV/bin/python"); case $base in "$HOME"/*)
   top=${base#"$HOME"/}; top=${top%%/*}; mkdir -p "$R$HOME/$top"; mount --bind "$HOME/$top" "$R$HOME/$top";; esac
 # the environment is shared, and knows the launcher's copy of the project: this host has its own
 # ray runs its ssh commands as `bash --login -c -i`: PATH must come from the profile
-echo "export PATH=$VENV/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin RAY_USAGE_STATS_ENABLED=0 PYTHONPATH=/root/vpr-search" >"$R/root/.bash_profile"
+echo "export PATH=$VENV/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin RAY_USAGE_STATS_ENABLED=0 OMP_WAIT_POLICY=PASSIVE PYTHONPATH=/root/vpr-search" >"$R/root/.bash_profile"
 [ -d "$D/home" ] && cp -an "$D/home/." "$R/root/"   # what every machine has from the start
 touch "$R/root/.bashrc"                     # ray does `source ~/.bashrc` first
 { echo "127.0.0.1 localhost"; for k in $(seq "$(cat "$D/n")"); do echo "$NET.$k rh$k"; done; } >"$R/etc/hosts"

@@ -38,7 +38,7 @@ FLAGS = [
         "--early-stopping",
         "none",
         "--set=model/dim=64",
-        "--set=data/image_size=96x168",
+        "--set=data/image_size=64x112",
         "--set=data/places_per_batch=8",
     ),
 ]
@@ -219,7 +219,7 @@ def printed(hosts):
         wait_for(lambda: "is gone" in log.read_text(), 60)
         hosts.hosts("boot", "3")
         wait_for(lambda: "joined" in log.read_text(), 120)
-        assert watching.wait(400) == 0, log.read_text()
+        assert watching.wait(800) == 0, log.read_text()
     finally:
         print(log.read_text())
         print(hosts.hosts("ssh", "1", "tail -n 40 /tmp/ray/session_latest/logs/monitor.log"))

@@ -13,6 +13,7 @@ from vpr import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = [
+    "--set=model/backbone=timm:test_resnet",
     *("--set=model/weights=none", "--set=model/dim=32", "--set=data/image_size=32x56"),
     *("--set=data/places_per_batch=8", "--set=data/augment=light"),
 ]
@@ -32,7 +33,7 @@ def run(script, *flags, environment=None):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
         env={**os.environ, **(environment or {})},
     )
 
