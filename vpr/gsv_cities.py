@@ -38,7 +38,9 @@ def read_gsv_cities(listing: Listing) -> TrainTable:
     images: dict[int, tuple[str, float, float]] = {}
     missing: dict[str, str] = {}
     for table in tables:
+        is_empty = True
         for start, place, latitude, longitude, lat, lon, pano in _rows(listing.folder / table):
+            is_empty = False
             name = f"{start}_{lat}_{lon}_{pano}"
             row = row_of.get(name)
             if row is None:  # the loader writes the numbers as it has read them: 10.75 for 10.750
@@ -47,14 +49,14 @@ def read_gsv_cities(listing: Listing) -> TrainTable:
                 images[row] = place, latitude, longitude  # a row that stands twice is one image
             elif name not in unusable:  # images that are not regular files are in the listing's `odd`
                 missing[name] = table
+        if is_empty:
+            raise DataError(f"{listing.folder / table} names no image; take it from GSV-Cities again, or remove it")
     if missing:
         name, table = next(iter(missing.items()))
         raise DataError(
             f"{len(missing)} of {len(images) + len(missing)} images of {listing.folder}/Dataframes are missing, "
             f"first {listing.folder / name}.jpg of {table}; unpack Images again, or remove the city's .csv file"
         )
-    if not images:
-        raise DataError(f"{listing.folder / 'Dataframes'} names no image; take its .csv files from GSV-Cities again")
     rows = sorted(images)
     degrees = np.array([images[row][1:] for row in rows])  # (n, 2)
     places = [images[row][0] for row in rows]

@@ -1,5 +1,6 @@
 """Retrieval sets whose right images are listed: .npy lists of OpenVPRLab, GSV-Cities and SALAD, and VPR-Bench."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -82,9 +83,16 @@ def _numbered(listing: Listing, part: str) -> list[str]:
     """Return the images of a folder in the order of their numbers, those that cannot be opened included."""
     names = sorted(name for name in [*listing.names, *listing.odd] if name.startswith(part))
     stems = [name[len(part) : name.rfind(".")] for name in names]
-    if all(stem.isdecimal() for stem in stems):
-        names = [name for _, name in sorted(zip(map(int, stems), names, strict=True))]
-    return names
+    if not all(stem.isdecimal() for stem in stems):
+        return names
+    numbers = sorted(map(int, stems))
+    for before, number in pairwise(numbers):
+        if number != before + 1:
+            fault = f"has two images {number}" if number == before else f"has no image {before + 1}"
+            raise DataError(
+                f"{listing.folder / part} {fault}, and {VPR_BENCH_TRUTH} counts all images in order; unpack it again"
+            )
+    return [name for _, name in sorted(zip(map(int, stems), names, strict=True))]
 
 
 def _rows(listing: Listing, names: list[str], source: str) -> np.ndarray:

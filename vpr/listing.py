@@ -68,7 +68,7 @@ class Listing:
     tables: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Size and time of each .csv and .npy file."""
     odd: dict[str, str] = field(default_factory=dict)
-    """Names of images that are not regular files with content, and of links to folders that lead nowhere, and why."""
+    """Names of images and tables that are not regular files with content, and of links that lead nowhere, and why."""
     ignored: list[str] = field(default_factory=list)
     """Hidden files and system folders (`._x.jpg`, `__MACOSX`), whose content was not looked at."""
     repeated: list[str] = field(default_factory=list)
@@ -145,9 +145,8 @@ def _add(
         try:
             own = os.stat(f"{path}/{name}")  # noqa: PTH116 - as above
         except OSError as error:
-            if (
-                suffix in images or "." not in name
-            ):  # without a suffix it was a link to a folder, whose images are missed
+            # Without a suffix it was a link to a folder, whose images are missed.
+            if suffix in images or suffix in TABLE_SUFFIXES or "." not in name:
                 is_lost = error.errno in (errno.ENOENT, errno.ELOOP)
                 found.odd[prefix + name] = "is a broken link" if is_lost else str(error.strerror)
             continue
@@ -168,8 +167,11 @@ def _add(
                 facts += own.st_size, own.st_mtime_ns, own.st_dev & MAX_INT64, own.st_ino & MAX_INT64
             else:
                 found.odd[prefix + name] = KINDS.get(kind, "is empty")
-        elif suffix in TABLE_SUFFIXES and kind == stat.S_IFREG:
-            found.tables[prefix + name] = (own.st_size, own.st_mtime_ns)
+        elif suffix in TABLE_SUFFIXES:
+            if kind == stat.S_IFREG:
+                found.tables[prefix + name] = (own.st_size, own.st_mtime_ns)
+            else:
+                found.odd[prefix + name] = KINDS.get(kind, "is not a file")
 
 
 def is_folder(entry: "os.DirEntry[str]") -> bool:

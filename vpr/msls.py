@@ -35,7 +35,7 @@ def has_msls(listing: Listing) -> bool:
 def read_msls(listing: Listing) -> RetrievalTable:
     """Read one city, or all cities of the listing.
 
-    `CITY_APART_M` keeps the cities apart in `east`; the zone is from the degrees of raw.csv, NaN without that table.
+    `CITY_APART_M` keeps the cities apart in `east`; the zone is from the degrees of raw.csv.
 
     Raises:
         DataError: A table cannot be read, or an image has no position or is missing.
@@ -63,7 +63,9 @@ def _read_part(listing: Listing, part: str, row_of: dict[str, int]) -> tuple[lis
     folder = listing.folder / part
     if f"{part}/postprocessed.csv" not in listing.tables:
         raise DataError(f"{folder} has no postprocessed.csv; unpack MSLS' metadata, whose cities of test have none")
-    left_out, zone = _left_out(folder, part, listing), _zone(folder / "raw.csv", f"{part}/raw.csv" in listing.tables)
+    if f"{part}/raw.csv" not in listing.tables:
+        raise DataError(f"{folder} has no raw.csv, which says what is a panorama; unpack MSLS' metadata again")
+    left_out, zone = _left_out(folder, part, listing), _zone(folder / "raw.csv")
     table: dict[str, tuple[float, float, float]] = {}
     for key, east, north in _columns(folder / "postprocessed.csv", "key", "easting", "northing"):
         if key not in left_out:
@@ -79,18 +81,16 @@ def _read_part(listing: Listing, part: str, row_of: dict[str, int]) -> tuple[lis
 
 
 def _left_out(folder: Path, part: str, listing: Listing) -> set[str]:
-    """Return the keys of panoramas and of images outside the task `all`, where the tables say them."""
-    keys: set[str] = set()
-    if f"{part}/raw.csv" in listing.tables:
-        keys |= {key for key, pano in _columns(folder / "raw.csv", "key", "pano") if pano == "True"}
+    """Return the keys of panoramas, and of images outside the task `all` where there is a table of tasks."""
+    keys = {key for key, pano in _columns(folder / "raw.csv", "key", "pano") if pano == "True"}
     if f"{part}/subtask_index.csv" in listing.tables:
         keys |= {key for key, counts in _columns(folder / "subtask_index.csv", "key", "all") if counts == "False"}
     return keys
 
 
-def _zone(file: Path, is_there: bool) -> float:
-    """Return the UTM zone of a table's first image, negative in the south."""
-    first = next(_columns(file, "lat", "lon"), None) if is_there else None
+def _zone(file: Path) -> float:
+    """Return the UTM zone of a table's first image, negative in the south; NaN for an empty table."""
+    first = next(_columns(file, "lat", "lon"), None)
     if first is None:
         return np.nan
     try:

@@ -92,6 +92,21 @@ BAD_RETRIEVAL = {
         save("ground_truth_new.npy", np.arange(3)),
         r"is not \[query, \[indices\]\]",
     ),
+    "VPR-Bench with a gap": (
+        vpr_bench,
+        lambda root: (root / "ref/0000001.jpg").unlink(),
+        "has no image 1, and ground_truth_new.npy counts all images",
+    ),
+    "VPR-Bench with a number twice": (
+        vpr_bench,
+        lambda root: image(root / "ref/1.jpg"),
+        "has two images 1",
+    ),
+    "MSLS without its raw tables": (
+        lambda root: msls_city(root / "sf"),
+        lambda root: (root / "sf/query/raw.csv").unlink(),
+        "query has no raw.csv, which says what is a panorama",
+    ),
     "MSLS without a volume": (
         lambda root: msls_city(root / "sf"),
         lambda root: (root / "sf/query/images/query1.jpg").unlink(),

@@ -39,6 +39,7 @@ def test_a_linked_folder_is_listed_once_under_the_first_name(tmp_path):
 def test_what_is_no_regular_file_is_named_and_never_opened(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the address of a socket has at most 107 bytes
     os.mkfifo("pipe.jpg")
+    os.mkfifo("pipe.csv")
     Path("gone.jpg").symlink_to("nowhere")
     Path("self.jpg").symlink_to("self.jpg")
     Path("self.csv").symlink_to("self.csv")
@@ -54,7 +55,9 @@ def test_what_is_no_regular_file_is_named_and_never_opened(tmp_path, monkeypatch
         "Paris": "is a broken link",
         "empty.jpg": "is empty",
         "gone.jpg": "is a broken link",
+        "pipe.csv": "is a named pipe, not a file",
         "pipe.jpg": "is a named pipe, not a file",
+        "self.csv": "is a broken link",
         "self.jpg": "is a broken link",
         "socket.jpg": "is a socket, not a file",
     }

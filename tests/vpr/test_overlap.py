@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from vpr.datasets import Folders
+from vpr.index import retrieval_index, train_index
 from vpr.overlap import find_overlap
 from vpr.store_files import cache_folder
 
@@ -38,6 +39,17 @@ def test_the_same_picture_in_two_sets_is_named(sets):
     shutil.copy(next((folders.train / "a").iterdir()), copy)
     overlap = find_overlap(folders, 25.0)
     assert not overlap.is_clean and overlap.same_pictures[0][1] == copy and str(copy) in overlap.describe()
+
+
+def test_a_file_that_is_gone_is_equal_to_none_and_left_to_who_opens_the_set(sets):
+    add, folders = sets
+    gone = add(TEST, 5e5, 5e6, content=b"x")
+    add(TRAIN, 5e5, 6e6, content=b"x")
+    train_index(folders.train, "session")
+    for folder in (folders.vals["a"], folders.tests["sf_xs/test"]):
+        retrieval_index(folder, "session")
+    gone.unlink()
+    assert find_overlap(folders, 25.0, "session").is_clean
 
 
 def test_two_pictures_of_one_set_may_be_the_same(sets):

@@ -103,6 +103,7 @@ BAD_TRAIN = {
     "half a year": ("Oslo.csv", lambda t: t.replace("2016", "2016.5"), "not a whole number"),
     "a short row": ("Oslo.csv", lambda t: t + "3,2016\n", "line 10: a field is missing"),
     "no latitude": ("Oslo.csv", lambda t: t.replace("59.9", "159.9"), "outside the map"),
+    "a city without rows": ("Paris.csv", lambda t: t.splitlines()[0], "Paris.csv names no image"),
     "no row": ("Oslo.csv", lambda t: t.splitlines()[0], "names no image"),
 }
 
