@@ -1,7 +1,11 @@
 """Everything that is decided and checked before a search spends anything."""
 
+import json
 import shlex
-from collections.abc import Callable, Mapping
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ from uuid import uuid4
 from search.ledger import LEDGER, read_ledger
 from search.sets import Sets, look_at_sets
 from search.settings import SearchSettings, find_folders, timely_name
-from search.space import Space, load_space, probe
+from search.space import PROJECT, Space, load_space, probe
 from vpr.config import TORCHVISION_BACKBONES, TrialConfig, Value
 from vpr.errors import ConfigError
 from vpr.folders import Folders
@@ -127,8 +131,8 @@ def make_plan(
     folders = find_folders(settings, root_here(source) if source else None)
     read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent
     session = uuid4().hex
-    sets = look_at_sets(folders, base, settings, session, tell, meanwhile)
-    _check_weights(base)
+    with _weights_checked(base):
+        sets = look_at_sets(folders, base, settings, session, tell, meanwhile)
     few = CONFIRM_MINICITY if is_minicity else CONFIRM
     confirm = min(few if settings.confirm is None else settings.confirm, trials)
     seeds = range(base.training.seed + 1, base.training.seed + 1 + (settings.confirm_seeds or few))
@@ -191,8 +195,24 @@ def _train_data(settings: SearchSettings, is_minicity: bool) -> list[str] | None
     return [f"--data={settings.data if is_address(settings.data) else Path(settings.data).resolve()}"]
 
 
-def _check_weights(base: TrialConfig) -> None:
-    if base.model.weights != "none" or base.model.backbone not in TORCHVISION_BACKBONES:
-        from vpr.backbones import build_backbone  # imports torch: seconds that MiniCity need not wait
+@contextmanager
+def _weights_checked(base: TrialConfig) -> Iterator[None]:
+    """Have the backbone built while what stands below runs; raises what `vpr.backbones.build_backbone` raises."""
+    if base.model.weights == "none" and base.model.backbone in TORCHVISION_BACKBONES:
+        yield  # nothing can be wrong
+        return
+    # In a process of its own: the driver is spared torch, its seconds and half a gigabyte.
+    leaves = {name: to_leaves(base)[name] for name in ("model/backbone", "model/weights", "data/image_size")}
+    command = [sys.executable, "-m", "vpr.backbones", json.dumps(leaves)]
+    building = None if "torch" in sys.modules else subprocess.Popen(command, cwd=PROJECT)
+    try:
+        yield
+        is_built = building is not None and building.wait() == 0
+    finally:
+        if building and building.poll() is None:  # something else cannot be used
+            building.terminate()
+            building.wait()
+    if not is_built:
+        from vpr.backbones import build_backbone
 
         build_backbone(base.model, base.data.image_size)

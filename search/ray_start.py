@@ -44,8 +44,10 @@ def start_early() -> None:
 
 def start_here() -> None:
     """Start Ray on this machine, or wait for the start that has begun."""
-    if _early:
-        _early.wait()
+    global _early
+    begun, _early = _early, None
+    if begun:
+        begun.wait()
     else:
         _start()
 
