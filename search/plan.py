@@ -18,6 +18,7 @@ from search.space import PROJECT, Space, load_space, probe
 from vpr.config import TORCHVISION_BACKBONES, TrialConfig, Value
 from vpr.errors import ConfigError
 from vpr.folders import Folders
+from vpr.index import is_large
 from vpr.leaves import from_leaves, parse_assignments, to_leaves
 from vpr.minicity.preset import PRESET
 from vpr.sources import MINICITY, is_address, root_here
@@ -131,7 +132,7 @@ def make_plan(
     folders = find_folders(settings, root_here(source) if source else None)
     read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent
     session = uuid4().hex
-    with _weights_checked(base):
+    with _weights_checked(base, is_large(folders.train)):
         sets = look_at_sets(folders, base, settings, session, tell, meanwhile)
     few = CONFIRM_MINICITY if is_minicity else CONFIRM
     confirm = min(few if settings.confirm is None else settings.confirm, trials)
@@ -196,15 +197,20 @@ def _train_data(settings: SearchSettings, is_minicity: bool) -> list[str] | None
 
 
 @contextmanager
-def _weights_checked(base: TrialConfig) -> Iterator[None]:
-    """Have the backbone built while what stands below runs; raises what `vpr.backbones.build_backbone` raises."""
+def _weights_checked(base: TrialConfig, is_slow: bool) -> Iterator[None]:
+    """See that the backbone can be built; raises what `vpr.backbones.build_backbone` raises.
+
+    Args:
+        base: Has the backbone's leaves.
+        is_slow: What stands below takes seconds, so that a process of its own builds the backbone meanwhile: the driver is
+            spared torch, its seconds and half a gigabyte.
+    """
     if base.model.weights == "none" and base.model.backbone in TORCHVISION_BACKBONES:
         yield  # nothing can be wrong
         return
-    # In a process of its own: the driver is spared torch, its seconds and half a gigabyte.
     leaves = {name: to_leaves(base)[name] for name in ("model/backbone", "model/weights", "data/image_size")}
     command = [sys.executable, "-m", "vpr.backbones", json.dumps(leaves)]
-    building = None if "torch" in sys.modules else subprocess.Popen(command, cwd=PROJECT)
+    building = subprocess.Popen(command, cwd=PROJECT) if is_slow else None
     try:
         yield
         is_built = building is not None and building.wait() == 0
