@@ -44,10 +44,8 @@ def start_early() -> None:
 
 def start_here() -> None:
     """Start Ray on this machine, or wait for the start that has begun."""
-    global _early
-    begun, _early = _early, None
-    if begun:
-        begun.wait()
+    if _early:
+        _early.wait()
     else:
         _start()
 

@@ -39,12 +39,16 @@ def main(settings: SearchSettings) -> int:
     for line in plan.sets.lines() if settings.quiet else describe(plan):
         screen.say(line)
 
-    _start_ray()
-    # What follows needs seconds to import, and so does Ray to start.
+    from search import cluster
+
+    connecting = time.time()
+    slots = cluster.connect(settings)
+    ray_seconds = time.time() - connecting
+    screen.say(f"runs on   {slots.describe()}")
+    # What follows needs seconds to import; the line above need not wait for it.
     from search import (
         card,
         checkpoints,
-        cluster,
         doctor,
         finals,
         gallery,
@@ -60,10 +64,6 @@ def main(settings: SearchSettings) -> int:
     from search.tracking import Tracker, default_address
     from search.tuning import run_trials
 
-    connecting = time.time()
-    slots = cluster.connect(settings)
-    ray_seconds = time.time() - connecting
-    screen.say(f"runs on   {slots.describe()}")
     if slots.is_cluster:
         doctor.check(plan.folder.parent)
     checkpoints.check_room(plan, slots)
@@ -114,7 +114,7 @@ def main(settings: SearchSettings) -> int:
 
 
 def _start_ray() -> None:
-    """Begin to start Ray beside other work, unless there is a cluster to join."""
+    """Begin to start Ray while the sets are read, unless there is a cluster to join."""
     from search import cluster, ray_start
 
     if cluster.address() is None:
