@@ -5,7 +5,6 @@ ARGS ?=
 
 FAULTS ?= 20
 SEED ?= 1
-SOAK ?=
 
 FINISHED := tests/search/test_search.py tests/search/test_gallery.py tests/search/test_val_sets.py
 .PHONY: search test test-finished test-searches test-parts test-long check fresh test-cluster test-browser test-docs soak simulate bench growth lint format lock clean
@@ -48,7 +47,7 @@ test-browser: .venv/.ready  ## The pages in a real browser, with axe-core's rule
 	$(BIN)/python -m pytest tests/browser
 
 soak: .venv/.ready  ## A search under FAULTS faults by SEED, against the same search undisturbed; about 20 minutes, as root.
-	$(BIN)/python -m tests.soak --faults $(FAULTS) --seed $(SEED) $(SOAK)
+	$(BIN)/python -m tests.soak --faults $(FAULTS) --seed $(SEED) $(ARGS)
 
 simulate: .venv/.ready  ## What a search costs until it holds a good model, on curves with a known best; about 25 minutes.
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.benchmarks.simulation

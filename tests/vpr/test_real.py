@@ -71,8 +71,9 @@ def test_a_search_on_real_photographs(tower, weights, tmp_path):
         *("--set=data/image_size=64x112", "--set=data/places_per_batch=32"),
     ]
     flags = ["--data", str(tower), "--trials", "2", "--epochs", "1", "--storage", str(tmp_path), "--name", "tower"]
+    flags += ["--confirm", "2", "--confirm-seeds", "1"]
     done = subprocess.run(
-        [sys.executable, "search/run.py", *flags, *leaves], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "search/run.py", *flags, *leaves], cwd=ROOT, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((tmp_path / "tower/summary.json").read_text())
