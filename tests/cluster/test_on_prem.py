@@ -166,12 +166,12 @@ def events(hosts):
     return [json.loads(line) for line in lines]
 
 
-def epochs_on(hosts, host):
-    """Trials that had an epoch there, those that run last."""
+def epochs_on(hosts, host, since=0.0):
+    """Trials that had an epoch there since a time and have not ended, the latest last."""
     found = [
         (event["trial"], event["seed"])
         for event in events(hosts)
-        if event["event"] == "epoch" and event["worker"].startswith(f"{host}:")
+        if event["event"] == "epoch" and event["worker"].startswith(f"{host}:") and event["at"] > since
     ]
     ended = [(event["trial"], event["seed"]) for event in events(hosts) if event["event"] == "ended"]
     return [key for key in found if key not in ended]
@@ -211,9 +211,10 @@ def printed(hosts):
         watching = watch()
         wait_for(lambda: log.read_text().count("runs on   the Ray cluster") == 2, 60)
         leave(b"y\n")
+        resumed_at = time.time()
         watching = watch()
-        wait_for(lambda: len(epochs_on(hosts, "rh3")) > 1 or watching.poll() is not None, 240)
-        lost = epochs_on(hosts, "rh3")[-1]
+        wait_for(lambda: len(epochs_on(hosts, "rh3", resumed_at)) > 1 or watching.poll() is not None, 240)
+        lost = epochs_on(hosts, "rh3", resumed_at)[-1]
         lost_at = time.time()
         hosts.hosts("kill", "3")
         wait_for(lambda: "is gone" in log.read_text(), 60)
