@@ -25,7 +25,9 @@ def searched(city, tmp_path_factory):
     """Printed end and storage of a search of four trials with two finalists."""
     storage = tmp_path_factory.mktemp("results")
     flags = ["--space", "losses", "--data", str(city), "--trials", "4", "--epochs", "2", "--name", "seen"]
-    done = run("run", *flags, "--confirm", "2", "--confirm-seeds", "1", "--storage", str(storage), *SETTINGS[1:])  # a ResNet-18
+    done = run(
+        "run", *flags, "--confirm", "2", "--confirm-seeds", "1", "--storage", str(storage), *SETTINGS[1:]
+    )  # a ResNet-18
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, storage
 
