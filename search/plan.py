@@ -1,11 +1,7 @@
 """Everything that is decided and checked before a search spends anything."""
 
-import json
 import shlex
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +10,10 @@ from uuid import uuid4
 from search.ledger import LEDGER, read_ledger
 from search.sets import Sets, look_at_sets
 from search.settings import SearchSettings, find_folders, timely_name
-from search.space import PROJECT, Space, load_space, probe
+from search.space import Space, load_space, probe
 from vpr.config import TORCHVISION_BACKBONES, TrialConfig, Value
 from vpr.errors import ConfigError
 from vpr.folders import Folders
-from vpr.index import is_large
 from vpr.leaves import from_leaves, parse_assignments, to_leaves
 from vpr.minicity.preset import PRESET
 from vpr.sources import MINICITY, is_address, root_here
@@ -132,8 +127,8 @@ def make_plan(
     folders = find_folders(settings, root_here(source) if source else None)
     read_ledger(settings.storage / LEDGER)  # refuses one that was changed, before anything is spent
     session = uuid4().hex
-    with _weights_checked(base, is_large(folders.train)):
-        sets = look_at_sets(folders, base, settings, session, tell, meanwhile)
+    sets = look_at_sets(folders, base, settings, session, tell, meanwhile)
+    _check_weights(base)
     few = CONFIRM_MINICITY if is_minicity else CONFIRM
     confirm = min(few if settings.confirm is None else settings.confirm, trials)
     seeds = range(base.training.seed + 1, base.training.seed + 1 + (settings.confirm_seeds or few))
@@ -196,29 +191,8 @@ def _train_data(settings: SearchSettings, is_minicity: bool) -> list[str] | None
     return [f"--data={settings.data if is_address(settings.data) else Path(settings.data).resolve()}"]
 
 
-@contextmanager
-def _weights_checked(base: TrialConfig, is_slow: bool) -> Iterator[None]:
-    """See that the backbone can be built; raises what `vpr.backbones.build_backbone` raises.
-
-    Args:
-        base: Has the backbone's leaves.
-        is_slow: What stands below takes seconds, so that a process of its own builds the backbone meanwhile: the driver is
-            spared torch, its seconds and half a gigabyte.
-    """
-    if base.model.weights == "none" and base.model.backbone in TORCHVISION_BACKBONES:
-        yield  # nothing can be wrong
-        return
-    leaves = {name: to_leaves(base)[name] for name in ("model/backbone", "model/weights", "data/image_size")}
-    command = [sys.executable, "-m", "vpr.backbones", json.dumps(leaves)]
-    building = subprocess.Popen(command, cwd=PROJECT) if is_slow else None
-    try:
-        yield
-        is_built = building is not None and building.wait() == 0
-    finally:
-        if building and building.poll() is None:  # something else cannot be used
-            building.terminate()
-            building.wait()
-    if not is_built:
-        from vpr.backbones import build_backbone
+def _check_weights(base: TrialConfig) -> None:
+    if base.model.weights != "none" or base.model.backbone not in TORCHVISION_BACKBONES:
+        from vpr.backbones import build_backbone  # imports torch: seconds that MiniCity need not wait
 
         build_backbone(base.model, base.data.image_size)

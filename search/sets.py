@@ -101,9 +101,10 @@ def look_at_sets(
         DataError: A set cannot be used.
         BadImagesError: Images cannot be read; it has those of all sets.
     """
-    train, indexes = _read_indexes(folders, base, session, meanwhile)
+    train, indexes = _read_indexes(folders, session, meanwhile)
     places = read_places(folders.train, base.data, session=session)
     sampler = PlaceSampler(places.labels, base.data, base.training.seed, places.groups)  # refuses too few places
+    _check_val(folders, base, session)
     overlap = _check_overlap(folders, base, settings.allow_overlap, session)
     found: dict[str, Index] = {"train": train, **indexes}
     held_out = [read_retrieval_set(folder, session=session) for folder in folders.held_out.values()]
@@ -128,15 +129,14 @@ def look_at_sets(
 
 
 def _read_indexes(
-    folders: Folders, base: TrialConfig, session: str, meanwhile: Callable[[], None]
+    folders: Folders, session: str, meanwhile: Callable[[], None]
 ) -> tuple[TrainIndex, dict[str, RetrievalIndex]]:
-    """Return the index of train, and those of the val and test sets by name; raises DataError also where no query of a val set can be found."""
+    """Return the index of train, and those of the val and test sets by name."""
     building = begin_index(folders.train, session) if is_large(folders.train) else None
     try:
         if building:
             meanwhile()
         indexes = {name: retrieval_index(folder, session) for name, folder in folders.held_out.items()}
-        _check_val(folders, base, session)
         if building:
             building.wait()
     finally:

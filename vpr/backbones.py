@@ -1,7 +1,5 @@
 """Feature extractors by exact name, and where their weights come from."""
 
-import json
-import sys
 from collections.abc import Callable
 from copy import deepcopy
 from functools import lru_cache
@@ -14,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vpr.config import ModelConfig
-from vpr.errors import ConfigError, VPRError, WeightsError
+from vpr.errors import ConfigError, WeightsError
 
 HEADS = ("fc.", "classifier.", "head.")
 """Weights of an ImageNet classifier, which a descriptor does not need; files may carry them."""
@@ -142,14 +140,3 @@ def _fit(network: nn.Module, weights: dict[str, Tensor], config: ModelConfig) ->
                 f"first {names[0]}; give the weights of that backbone"
             )
     network.load_state_dict({name: weights[name] for name in own})
-
-
-if __name__ == "__main__":
-    # For who wants to know whether a backbone can be built, and to stay without torch; whoever gets the code 2 builds it again to hear why.
-    from vpr.leaves import from_leaves
-
-    own = from_leaves(json.loads(sys.argv[1]))
-    try:
-        build_backbone(own.model, own.data.image_size)
-    except VPRError:
-        sys.exit(2)

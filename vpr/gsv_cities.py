@@ -30,6 +30,10 @@ def read_gsv_cities(listing: Listing) -> TrainTable:
     Raises:
         DataError: A table cannot be read, or names an image that is not there.
     """
+    if lost := [name for name in listing.lost_tables if name.startswith("Dataframes/")]:
+        raise DataError(
+            f"{listing.folder / lost[0]} {listing.lost_tables[lost[0]]}; take it from GSV-Cities again, or remove it"
+        )
     tables = sorted(name for name in listing.tables if name.startswith("Dataframes/") and name.lower().endswith(".csv"))
     if not tables:
         raise DataError(f"{listing.folder / 'Dataframes'} has no .csv file; GSV-Cities has one for each city")

@@ -33,12 +33,11 @@ def train_arrays(listing: Listing) -> tuple[dict[str, np.ndarray], dict[str, Any
         order = np.argsort(places, kind="stable")
         rows, utm, arrays["places"] = rows[order], utm[order], places[order]
     fingerprint = fingerprint_of((listing.folder, listing.names, listing.sizes))
-    columns = _columns(listing, rows)
-    return {**arrays, **columns, "utm": utm}, {
+    return {**arrays, **_columns(listing, rows), "utm": utm}, {
         "layout": table.layout,
         "images": len(rows),
         "fingerprint": fingerprint,
-        "state": _state_of(columns["names"], listing.facts[rows]),
+        "state": _state_of(listing, rows),
     }
 
 
@@ -60,11 +59,8 @@ def retrieval_arrays(listing: Listing) -> tuple[dict[str, np.ndarray], dict[str,
         "images": len(rows),
         "database": len(table.database),
         "fingerprint": fingerprint,
-        "state": _state_of(columns["names"], listing.facts[rows]),
-        "part_states": [
-            _state_of(_packed([listing.names[row] for row in part]), listing.facts[part])
-            for part in (table.database, table.queries)
-        ],
+        "state": _state_of(listing, rows),
+        "part_states": [_state_of(listing, table.database), _state_of(listing, table.queries)],
     }
 
 
@@ -82,22 +78,17 @@ def unpacked(names: np.ndarray) -> list[str]:
     return os.fsdecode(names.tobytes()).split("\0") if len(names) else []
 
 
-def _state_of(names: np.ndarray, facts: np.ndarray) -> str:
-    """Return a hash of the names, sizes and times of images.
-
-    Args:
-        names: As `_packed` gives them.
-        facts: Rows of `Listing.facts`.
-    """
-    digest = hashlib.sha256(names.tobytes())
-    digest.update(facts[:, :2].tobytes())
+def _state_of(listing: Listing, rows: np.ndarray) -> str:
+    """Return a hash of the names, sizes and times of some images of a listing, in the order of `rows`."""
+    digest = hashlib.sha256(os.fsencode("\0".join([listing.names[row] for row in rows])))
+    digest.update(listing.facts[rows, :2].tobytes())
     return digest.hexdigest()[:16]
 
 
 def walk_of(listing: Listing) -> str:
     """Return a hash of all that a walk has found: images, tables, and what is left out."""
     others = json.dumps([listing.tables, listing.odd, len(listing.ignored), len(listing.repeated)])
-    images = _state_of(_packed(listing.names), listing.facts)
+    images = _state_of(listing, np.arange(len(listing.names)))
     return hashlib.sha256(f"{images} {others}".encode()).hexdigest()[:16]
 
 

@@ -85,14 +85,14 @@ def _numbered(listing: Listing, part: str) -> list[str]:
     stems = [name[len(part) : name.rfind(".")] for name in names]
     if not all(stem.isdecimal() for stem in stems):
         return names
-    numbers = sorted(map(int, stems))
-    for before, number in pairwise(numbers):
+    ordered = sorted(zip(map(int, stems), names, strict=True))
+    for (before, _), (number, _) in pairwise(ordered):
         if number != before + 1:
             fault = f"has two images {number}" if number == before else f"has no image {before + 1}"
             raise DataError(
                 f"{listing.folder / part} {fault}, and {VPR_BENCH_TRUTH} counts all images in order; unpack it again"
             )
-    return [name for _, name in sorted(zip(map(int, stems), names, strict=True))]
+    return [name for _, name in ordered]
 
 
 def _rows(listing: Listing, names: list[str], source: str) -> np.ndarray:

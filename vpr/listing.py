@@ -68,7 +68,9 @@ class Listing:
     tables: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Size and time of each .csv and .npy file."""
     odd: dict[str, str] = field(default_factory=dict)
-    """Names of images and tables that are not regular files with content, and of links that lead nowhere, and why."""
+    """Names of images that are not regular files with content, and of links to folders that lead nowhere, and why."""
+    lost_tables: dict[str, str] = field(default_factory=dict)
+    """Names of tables that are not regular files, and why; only a layout that needs them is hurt."""
     ignored: list[str] = field(default_factory=list)
     """Hidden files and system folders (`._x.jpg`, `__MACOSX`), whose content was not looked at."""
     repeated: list[str] = field(default_factory=list)
@@ -145,10 +147,14 @@ def _add(
         try:
             own = os.stat(f"{path}/{name}")  # noqa: PTH116 - as above
         except OSError as error:
-            # Without a suffix it was a link to a folder, whose images are missed.
-            if suffix in images or suffix in TABLE_SUFFIXES or "." not in name:
-                is_lost = error.errno in (errno.ENOENT, errno.ELOOP)
-                found.odd[prefix + name] = "is a broken link" if is_lost else str(error.strerror)
+            is_lost = error.errno in (errno.ENOENT, errno.ELOOP)
+            why = "is a broken link" if is_lost else str(error.strerror)
+            if suffix in TABLE_SUFFIXES:
+                found.lost_tables[prefix + name] = why
+            elif (
+                suffix in images or "." not in name
+            ):  # without a suffix it was a link to a folder, whose images are missed
+                found.odd[prefix + name] = why
             continue
         kind = stat.S_IFMT(own.st_mode)
         if kind == stat.S_IFDIR:
@@ -171,7 +177,7 @@ def _add(
             if kind == stat.S_IFREG:
                 found.tables[prefix + name] = (own.st_size, own.st_mtime_ns)
             else:
-                found.odd[prefix + name] = KINDS.get(kind, "is not a file")
+                found.lost_tables[prefix + name] = KINDS.get(kind, "is not a file")
 
 
 def is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -65,14 +65,13 @@ class Overlap:
 def find_overlap(folders: Folders, radius_m: float, session: str = "") -> Overlap:
     """Compare the sets' files and positions. No image is decoded, and only files that may be equal are read.
 
-    What was found is kept on this machine, and read again while no set has changed.
+    What was found is kept on this machine, and read again while no set has changed. A file that cannot be read equals no
+    other; `vpr.data` names it, or leaves it out.
 
     Args:
         folders: Of train, the val sets and the test sets.
         radius_m: Metres up to which a training image is near.
         session: As for `vpr.index.train_index`.
-
-    A file that cannot be read equals no other; `vpr.data` names it, or leaves it out.
     """
     train = train_index(folders.train, session)
     sets = {**folders.reported_vals, **folders.tests}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.search.commands import SETTINGS, run
+from tests.search.commands import RESNET18, run
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('.main-svg'))"
@@ -25,9 +25,7 @@ def searched(city, tmp_path_factory):
     """Printed end and storage of a search of four trials with two finalists."""
     storage = tmp_path_factory.mktemp("results")
     flags = ["--space", "losses", "--data", str(city), "--trials", "4", "--epochs", "2", "--name", "seen"]
-    done = run(
-        "run", *flags, "--confirm", "2", "--confirm-seeds", "1", "--storage", str(storage), *SETTINGS[1:]
-    )  # a ResNet-18
+    done = run("run", *flags, "--confirm", "2", "--confirm-seeds", "1", "--storage", str(storage), *RESNET18)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, storage
 

@@ -12,11 +12,11 @@ from search.settings import SearchSettings
 from vpr import cli
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = [
-    "--set=model/backbone=timm:test_resnet",
+RESNET18 = [
     *("--set=model/weights=none", "--set=model/dim=32", "--set=data/image_size=32x56"),
     *("--set=data/places_per_batch=8", "--set=data/augment=light"),
 ]
+SETTINGS = ["--set=model/backbone=timm:test_resnet", *RESNET18]
 PROGRAMS = {
     "run": ("search.run", "SearchSettings", "python search/run.py"),
     "export": ("search.export", "ExportSettings", "python search/export.py"),

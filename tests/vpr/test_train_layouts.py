@@ -118,6 +118,12 @@ def test_a_bad_table_gives_one_line(tmp_path, case):
     assert "\n" not in str(error.value)
 
 
+def test_a_table_that_is_a_broken_link_is_refused_and_its_city_not_passed_over(tmp_path):
+    gsv_cities(tmp_path).with_name("Paris.csv").symlink_to("nowhere.csv")
+    with pytest.raises(DataError, match=r"Paris\.csv is a broken link"):
+        read_train(listing_of(tmp_path))
+
+
 def test_a_table_that_is_not_utf8_is_refused(tmp_path):
     table = gsv_cities(tmp_path)
     table.with_name("Zurich.csv").write_bytes(table.read_text().replace("Oslo", "Zürich").encode("latin-1"))
