@@ -15,7 +15,7 @@ import psutil
 import ray
 import yaml
 
-from search.ray_start import start_here
+from search import ray_start
 from search.settings import SearchSettings
 from vpr.errors import ConfigError
 
@@ -71,9 +71,27 @@ class Slots:
 
 
 def connect(settings: SearchSettings) -> Slots:
-    """Join the cluster of this machine (or of RAY_ADDRESS), else start Ray here; raises ConfigError if no trial fits."""
+    """Join the cluster of this machine (or of RAY_ADDRESS), or count what Ray may use here; `wait` follows.
+
+    Raises:
+        ConfigError: No trial fits, or the cluster cannot be joined.
+    """
+    if address() is None:
+        ray_start.start_early()
+        return fit(settings, [Machine(*ray_start.resources())], "this machine")
     where, is_cluster = join()
-    return fit(settings, (_to_come() if is_cluster else None) or _machines(), where, is_cluster)
+    return fit(settings, _to_come() or _machines(), where, is_cluster)
+
+
+def wait(slots: Slots) -> None:
+    """Return when Ray runs; a cluster that was joined runs already."""
+    if not slots.is_cluster:
+        _start_here()
+
+
+def _start_here() -> None:
+    ray_start.start_here()
+    started[:] = [child for child in psutil.Process().children() if child.name() in PARTS_OF_RAY]
 
 
 def address() -> str | None:
@@ -85,8 +103,7 @@ def join() -> tuple[str, bool]:
     """Where this process is connected to now, and whether that is a cluster that was there before. Raises ConfigError."""
     there = address()
     if there is None:
-        start_here()
-        started[:] = [child for child in psutil.Process().children() if child.name() in PARTS_OF_RAY]
+        _start_here()
         return "this machine", False
     try:
         _knock(there)

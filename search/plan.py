@@ -101,7 +101,7 @@ def make_plan(
         settings: Of the command line.
         search_id: Of the search that continues, if one does.
         tell: Gets what will be searched, before the data is looked at.
-        meanwhile: Is called where the sets are large, to begin other work while they are read.
+        meanwhile: As for `search.sets.look_at_sets`.
 
     Raises:
         VPRError: Something cannot be used.

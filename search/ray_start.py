@@ -2,15 +2,17 @@
 
 import logging
 import threading
+from functools import cache
 
 import ray
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
 OBJECT_STORE_BYTES = 100 * 1024**2
 """Trials pass files, not objects; Ray's default is a third of the memory."""
 
 
 class _EarlyStart:
-    """Starts Ray in a thread of its own, while the main thread reads the sets."""
+    """Starts Ray in a thread of its own, while the main thread imports what a search needs."""
 
     def __init__(self) -> None:
         self.is_done = threading.Event()
@@ -50,9 +52,22 @@ def start_here() -> None:
         _start()
 
 
+@cache
+def resources() -> tuple[int, int]:
+    """Return the cores and GPUs of this machine as Ray counts them, without starting it.
+
+    Ray 2.60 has no public function for this; tests/search/test_local.py compares it with what a started Ray says.
+    """
+    found = ResourceAndLabelSpec().resolve(is_head=True)
+    return found.num_cpus or 0, found.num_gpus or 0
+
+
 def _start() -> None:
+    cpus, gpus = resources()
     ray.init(
         address="local",
+        num_cpus=cpus,
+        num_gpus=gpus,
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
         log_to_driver=False,

@@ -33,7 +33,7 @@ def main(settings: SearchSettings) -> int:
     screen = Screen(console, settings.quiet)
     beginning = resume.find_beginning(settings)
     settings = resume.joined(settings, beginning) if beginning else settings
-    plan = make_plan(settings, beginning.search_id if beginning else None, screen.say, _start_ray)
+    plan = make_plan(settings, beginning.search_id if beginning else None, screen.say, _import_ray)
     if beginning:
         resume.check_same(beginning, plan)
     for line in plan.sets.lines() if settings.quiet else describe(plan):
@@ -45,7 +45,7 @@ def main(settings: SearchSettings) -> int:
     slots = cluster.connect(settings)
     ray_seconds = time.time() - connecting
     screen.say(f"runs on   {slots.describe()}")
-    # What follows needs seconds to import; the line above need not wait for it.
+    # What follows needs seconds to import; neither the line above nor the start of Ray need wait for it.
     from search import (
         card,
         checkpoints,
@@ -64,6 +64,9 @@ def main(settings: SearchSettings) -> int:
     from search.tracking import Tracker, default_address
     from search.tuning import run_trials
 
+    connecting = time.time()
+    cluster.wait(slots)
+    ray_seconds += time.time() - connecting
     if slots.is_cluster:
         doctor.check(plan.folder.parent)
     checkpoints.check_room(plan, slots)
@@ -113,12 +116,9 @@ def main(settings: SearchSettings) -> int:
     return cluster.leave(0 if outcome.winner else 1)
 
 
-def _start_ray() -> None:
-    """Begin to start Ray while the sets are read, unless there is a cluster to join."""
-    from search import cluster, ray_start
-
-    if cluster.address() is None:
-        ray_start.start_early()
+def _import_ray() -> None:
+    """Do what takes half a second of this process while others read large sets."""
+    import search.cluster  # noqa: F401
 
 
 if __name__ == "__main__":

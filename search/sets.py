@@ -13,8 +13,9 @@ from vpr.data import Retrieval, open_data, open_retrieval
 from vpr.datasets import Places, RetrievalSet, SmallPlaces, read_places, read_retrieval_set
 from vpr.errors import BadImagesError, DataError
 from vpr.folders import Folders
-from vpr.index import Index, RetrievalIndex, TrainIndex, begin_index, is_large, retrieval_index, train_index
+from vpr.index import Index, retrieval_index, train_index
 from vpr.index_arrays import fingerprint_of
+from vpr.large_sets import prepared
 from vpr.listing import walk
 from vpr.memory import memory_for_images
 from vpr.overlap import Overlap, find_overlap
@@ -95,16 +96,19 @@ def look_at_sets(
         settings: --allow-overlap, --cache-budget and --on-bad-image are used.
         session: As for `vpr.index.train_index`; the walks of the folders are made here.
         tell: Gets the line about the store, before anything is written.
-        meanwhile: Is called where the sets are large, to begin other work while they are read.
+        meanwhile: Is called while other processes read large sets, to do other work.
 
     Raises:
         DataError: A set cannot be used.
         BadImagesError: Images cannot be read; it has those of all sets.
     """
-    train, indexes = _read_indexes(folders, session, meanwhile)
+    with prepared(folders, base.data.positive_radius_m, session):
+        meanwhile()
+        indexes = {name: retrieval_index(folder, session) for name, folder in folders.held_out.items()}
+        _check_val(folders, base, session)
+    train = train_index(folders.train, session)
     places = read_places(folders.train, base.data, session=session)
     sampler = PlaceSampler(places.labels, base.data, base.training.seed, places.groups)  # refuses too few places
-    _check_val(folders, base, session)
     overlap = _check_overlap(folders, base, settings.allow_overlap, session)
     found: dict[str, Index] = {"train": train, **indexes}
     held_out = [read_retrieval_set(folder, session=session) for folder in folders.held_out.values()]
@@ -126,24 +130,6 @@ def look_at_sets(
         overlap=overlap,
         form=form.form,
     )
-
-
-def _read_indexes(
-    folders: Folders, session: str, meanwhile: Callable[[], None]
-) -> tuple[TrainIndex, dict[str, RetrievalIndex]]:
-    """Return the index of train, and those of the val and test sets by name."""
-    building = begin_index(folders.train, session) if is_large(folders.train) else None
-    try:
-        if building:
-            meanwhile()
-        indexes = {name: retrieval_index(folder, session) for name, folder in folders.held_out.items()}
-        if building:
-            building.wait()
-    finally:
-        if building and building.poll() is None:  # another set has an error
-            building.terminate()
-            building.wait()
-    return train_index(folders.train, session), indexes
 
 
 def _counted(found: Mapping[str, Index], what: str) -> dict[str, tuple[int, str]]:

@@ -15,7 +15,7 @@ from vpr.folder_facts import (
     retrieval_sets,
     subfolders,
 )
-from vpr.listing import Listing, walk
+from vpr.listing import Listing, Spread, walk
 from vpr.msls import VAL_CITIES, is_city
 from vpr.names import is_place, note
 
@@ -25,7 +25,7 @@ NAMELESS = frozenset({"images", "processed"})
 """Folders between a set and its parts that say nothing: `pitts30k/images/test`, `sf_xl/processed/val`."""
 
 
-def listing_of(folder: Path) -> Listing:
+def listing_of(folder: Path, spread: Spread = map) -> Listing:
     """List what a set needs, for training or retrieval.
 
     A set of queries (`svox/images/test/queries_sun`) is listed with the database beside it, from the folder above.
@@ -33,6 +33,7 @@ def listing_of(folder: Path) -> Listing:
 
     Args:
         folder: Folder of a set, or of queries.
+        spread: As for `vpr.listing.walk`.
 
     Returns:
         The listing, for `read_train` or `read_retrieval`.
@@ -42,22 +43,22 @@ def listing_of(folder: Path) -> Listing:
     """
     here = absolute(folder)
     if is_queries_folder(here):
-        return walk(here.parent, (*databases(here.parent), here.name))
+        return walk(here.parent, (*databases(here.parent), here.name), spread)
     if is_gsv_cities_folder(folder):
-        return walk(folder, ("Dataframes", "Images"))
+        return walk(folder, ("Dataframes", "Images"), spread)
     parts = queries(folder) if databases(folder) else []
     if parts:
-        return walk(folder, (*databases(folder), *(["queries"] if "queries" in parts else parts)))
+        return walk(folder, (*databases(folder), *(["queries"] if "queries" in parts else parts)), spread)
     for msls in (folder, folder / "train_val"):
         missing = [city for city in VAL_CITIES if not is_city(msls / city)]
         if not missing:
-            return walk(msls, VAL_CITIES)
+            return walk(msls, VAL_CITIES, spread)
         if len(missing) < len(VAL_CITIES):
             raise DataError(
                 f"{msls} has no {missing[0]}, but val of MSLS is {' and '.join(VAL_CITIES)}; "
                 "unpack it, or give one city's folder"
             )
-    return walk(folder)
+    return walk(folder, spread=spread)
 
 
 def set_name(folder: Path) -> str:

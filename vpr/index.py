@@ -6,11 +6,9 @@ One walk tells whether it is still true. Nothing is pickled: an index is a .npz 
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -20,11 +18,8 @@ from filelock import FileLock
 
 from vpr.discovery import absolute, listing_of, set_name
 from vpr.index_arrays import FORM, facts_of, retrieval_arrays, train_arrays, unpacked, walk_of
-from vpr.listing import Listing, PathList
+from vpr.listing import Listing, PathList, Spread
 from vpr.store_files import cache_folder
-
-MANY = 50_000
-"""Files in a folder above which a walk takes seconds, so that other work begins meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -125,49 +120,31 @@ class RetrievalIndex(Index):
         return np.split(self.arrays["truth"], self.arrays["truth_ends"][:-1])
 
 
-def train_index(folder: Path, session: str = "") -> TrainIndex:
+def train_index(folder: Path, session: str = "", spread: Spread = map) -> TrainIndex:
     """Return the index of a training set, built or built again where the folder has changed.
 
     Args:
         folder: Of the set.
         session: Of the search that asks. An index that this search has checked on this machine is taken without a walk.
+        spread: As for `vpr.listing.walk`.
 
     Raises:
         DataError: The folder is not a training set, or cannot be read.
     """
-    return TrainIndex(*_found(folder, "train", session, train_arrays))
+    return TrainIndex(*_found(folder, "train", session, partial(train_arrays, spread=spread), spread))
 
 
 def retrieval_index(folder: Path, session: str = "") -> RetrievalIndex:
-    """Return the index of a database with queries; arguments and errors are those of `train_index`."""
+    """Return the index of a database with queries; `train_index` says what its arguments and errors are."""
     return RetrievalIndex(*_found(folder, "retrieval", session, retrieval_arrays))
-
-
-def is_large(folder: Path) -> bool:
-    """Return whether a walk of the folder takes seconds. A quick look: it counts names, and asks for no file."""
-    count = 0
-    for _, folders, files in os.walk(folder):  # passes over folders that cannot be read
-        count += len(folders) + len(files)
-        if count > MANY:
-            return True
-    return False
-
-
-def begin_index(folder: Path, session: str) -> "subprocess.Popen[bytes]":
-    """Begin to check or build the index of a training set in a process of its own; `train_index` has it at once after that.
-
-    In a thread it would take as long as both works together: each file that is asked for hands over Python's lock.
-    """
-    command = [sys.executable, "-m", "vpr.index", os.fspath(folder.absolute()), session]
-    # The process runs in another folder, where a relative $VPR_CACHE would be another cache.
-    environment = {**os.environ, "VPR_CACHE": os.fspath(cache_folder())}
-    return subprocess.Popen(command, cwd=Path(__file__).parent.parent, env=environment, stderr=subprocess.DEVNULL)
 
 
 Read = Callable[[Listing], tuple[dict[str, np.ndarray], dict[str, Any]]]
 
 
-def _found(folder: Path, kind: str, session: str, read: Read) -> tuple[str, Path, Any, dict[str, Any]]:
+def _found(
+    folder: Path, kind: str, session: str, read: Read, spread: Spread = map
+) -> tuple[str, Path, Any, dict[str, Any]]:
     """Return name, folder, arrays and facts of an index that is true now."""
     file = _file(folder, kind)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +153,7 @@ def _found(folder: Path, kind: str, session: str, read: Read) -> tuple[str, Path
         known = _opened(file)
         is_trusted = known and session and checked.exists() and checked.read_text() == session
         if not is_trusted:
-            listing = listing_of(folder)
+            listing = listing_of(folder, spread)
             walk = walk_of(listing)
             if known is None or known[1]["walk"] != walk:
                 arrays, facts = read(listing)
@@ -220,7 +197,3 @@ def _replace(file: Path, write: Callable[[Any], object]) -> None:
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)  # of a disk that is full
-
-
-if __name__ == "__main__":
-    train_index(Path(sys.argv[1]), sys.argv[2])  # what it raises is raised again by the process that waits for it

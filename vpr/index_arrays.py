@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vpr.errors import DataError
-from vpr.listing import Listing
+from vpr.listing import Listing, Spread
 from vpr.names import CHUNK
 from vpr.retrieval_layouts import read_retrieval
 from vpr.train_layouts import read_train
@@ -19,9 +19,9 @@ FORM = 2
 """Version of the arrays and facts; an index of another one is built again."""
 
 
-def train_arrays(listing: Listing) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def train_arrays(listing: Listing, spread: Spread = map) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return arrays and facts of a training set, its images in the order of their places; raises DataError."""
-    table = read_train(listing)
+    table = read_train(listing, spread)
     rows, utm = table.rows, table.utm
     arrays: dict[str, np.ndarray] = {}
     if table.places is None:
@@ -33,11 +33,12 @@ def train_arrays(listing: Listing) -> tuple[dict[str, np.ndarray], dict[str, Any
         order = np.argsort(places, kind="stable")
         rows, utm, arrays["places"] = rows[order], utm[order], places[order]
     fingerprint = fingerprint_of((listing.folder, listing.names, listing.sizes))
-    return {**arrays, **_columns(listing, rows), "utm": utm}, {
+    names, facts = [listing.names[row] for row in rows], listing.facts[rows]
+    return {**arrays, **_columns(names, facts), "utm": utm}, {
         "layout": table.layout,
         "images": len(rows),
         "fingerprint": fingerprint,
-        "state": _state_of(listing, rows),
+        "state": _state_of(names, facts),
     }
 
 
@@ -48,25 +49,25 @@ def retrieval_arrays(listing: Listing) -> tuple[dict[str, np.ndarray], dict[str,
         empty = "queries" if len(table.database) else "database"
         raise DataError(f"{listing.folder} has no .jpg, .jpeg or .png image in its {empty}; check the path")
     rows = np.concatenate([table.database, table.queries])
-    columns = _columns(listing, rows)
-    arrays = {**columns, "utm": np.concatenate([table.database_utm, table.query_utm])}
+    names, facts = [listing.names[row] for row in rows], listing.facts[rows]
+    arrays = {**_columns(names, facts), "utm": np.concatenate([table.database_utm, table.query_utm])}
     if table.truth is not None:
         arrays["truth"] = np.concatenate([np.zeros(0, np.int64), *table.truth])
         arrays["truth_ends"] = np.cumsum([len(right) for right in table.truth])
-    fingerprint = fingerprint_of((listing.folder, [listing.names[row] for row in rows], columns["sizes"]))
+    fingerprint = fingerprint_of((listing.folder, names, facts[:, 0]))
+    n = len(table.database)
     return arrays, {
         "layout": table.layout,
         "images": len(rows),
-        "database": len(table.database),
+        "database": n,
         "fingerprint": fingerprint,
-        "state": _state_of(listing, rows),
-        "part_states": [_state_of(listing, table.database), _state_of(listing, table.queries)],
+        "state": _state_of(names, facts),
+        "part_states": [_state_of(names[:n], facts[:n]), _state_of(names[n:], facts[n:])],
     }
 
 
-def _columns(listing: Listing, rows: np.ndarray) -> dict[str, np.ndarray]:
-    facts = listing.facts[rows]
-    return {"names": _packed([listing.names[row] for row in rows]), "sizes": facts[:, 0], "files": facts[:, 2:]}
+def _columns(names: Sequence[str], facts: np.ndarray) -> dict[str, np.ndarray]:
+    return {"names": _packed(names), "sizes": facts[:, 0], "files": facts[:, 2:]}
 
 
 def _packed(names: Sequence[str]) -> np.ndarray:
@@ -78,17 +79,17 @@ def unpacked(names: np.ndarray) -> list[str]:
     return os.fsdecode(names.tobytes()).split("\0") if len(names) else []
 
 
-def _state_of(listing: Listing, rows: np.ndarray) -> str:
-    """Return a hash of the names, sizes and times of some images of a listing, in the order of `rows`."""
-    digest = hashlib.sha256(os.fsencode("\0".join([listing.names[row] for row in rows])))
-    digest.update(listing.facts[rows, :2].tobytes())
+def _state_of(names: Sequence[str], facts: np.ndarray) -> str:
+    """Return a hash of the names, sizes and times of images; `facts` are those of `Listing.facts`."""
+    digest = hashlib.sha256(os.fsencode("\0".join(names)))
+    digest.update(facts[:, :2].tobytes())
     return digest.hexdigest()[:16]
 
 
 def walk_of(listing: Listing) -> str:
     """Return a hash of all that a walk has found: images, tables, and what is left out."""
     others = json.dumps([listing.tables, listing.odd, len(listing.ignored), len(listing.repeated)])
-    images = _state_of(listing, np.arange(len(listing.names)))
+    images = _state_of(listing.names, listing.facts)
     return hashlib.sha256(f"{images} {others}".encode()).hexdigest()[:16]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vpr.errors import DataError
+from vpr.listing import Spread
 
 HEADING = 9
 """Field with the compass direction of the camera, in degrees."""
@@ -29,23 +30,30 @@ def position(path: Path) -> tuple[float, float]:
     raise DataError(f"{path} has no coordinates in its name; rename it to @utm_east@utm_north@...@.jpg (metres)")
 
 
-def positions(names: Sequence[str]) -> np.ndarray:
+def positions(names: Sequence[str], spread: Spread = map) -> np.ndarray:
     """Return (N, 3) float64: east and north in metres and the UTM zone of each name (a path with `/`).
 
     The zone is negative in the south. It is NaN where a name does not say it; all three are NaN where it says no position.
+
+    Args:
+        names: N names.
+        spread: Calls what takes names apart.
     """
+    chunks = (names[start : start + CHUNK] for start in range(0, len(names), CHUNK))
+    return np.concatenate([np.empty((0, 3)), *spread(_positions, chunks)])
+
+
+def _positions(names: Sequence[str]) -> np.ndarray:
+    fields = [name[name.rfind("/") + 1 :].split("@", 5) for name in names]
     found = np.empty((len(names), 3))
-    for start in range(0, len(names), CHUNK):
-        fields = [name[name.rfind("/") + 1 :].split("@", 5) for name in names[start : start + CHUNK]]
-        part = found[start : start + CHUNK]
-        try:  # column by column, which takes half of the time
-            part[:, 0], part[:, 1] = ([float(field[column]) for field in fields] for column in (1, 2))
-            part[:, 2] = [_zone(field[3], field[4]) if len(field) > 5 else math.nan for field in fields]
-            is_read = bool(np.isfinite(part[:, :2]).all()) and not any(field[0] for field in fields)
-        except (IndexError, ValueError):
-            is_read = False
-        if not is_read:
-            part[:] = [_position(field) for field in fields]
+    try:  # column by column, which takes half of the time
+        found[:, 0], found[:, 1] = ([float(field[column]) for field in fields] for column in (1, 2))
+        found[:, 2] = [_zone(field[3], field[4]) if len(field) > 5 else math.nan for field in fields]
+        is_read = bool(np.isfinite(found[:, :2]).all()) and not any(field[0] for field in fields)
+    except (IndexError, ValueError):
+        is_read = False
+    if not is_read:
+        found[:] = [_position(field) for field in fields]
     return found
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from vpr.folders import Folders
 from vpr.index import Index, RetrievalIndex, retrieval_index, train_index
+from vpr.listing import Spread
 from vpr.store_files import cache_folder
 
 FORM = 2
@@ -62,7 +63,7 @@ class Overlap:
         return "; ".join(faults)
 
 
-def find_overlap(folders: Folders, radius_m: float, session: str = "") -> Overlap:
+def find_overlap(folders: Folders, radius_m: float, session: str = "", spread: Spread = map) -> Overlap:
     """Compare the sets' files and positions. No image is decoded, and only files that may be equal are read.
 
     What was found is kept on this machine, and read again while no set has changed. A file that cannot be read equals no
@@ -72,7 +73,9 @@ def find_overlap(folders: Folders, radius_m: float, session: str = "") -> Overla
         folders: Of train, the val sets and the test sets.
         radius_m: Metres up to which a training image is near.
         session: As for `vpr.index.train_index`.
+        spread: As for `vpr.listing.walk`.
     """
+    folders = folders.below(Path.cwd())  # what is kept holds in any current folder
     train = train_index(folders.train, session)
     sets = {**folders.reported_vals, **folders.tests}
     others = {name: retrieval_index(folder, session) for name, folder in sets.items()}
@@ -83,7 +86,7 @@ def find_overlap(folders: Folders, radius_m: float, session: str = "") -> Overla
         return _from_json(json.loads(file.read_text()))
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         pass  # not known yet, or a damaged file: the sets are compared again
-    overlap = _compare(train, others, tests, radius_m)
+    overlap = _compare(train, others, tests, radius_m, spread)
     partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
     try:
         partial.write_text(json.dumps(asdict(overlap), default=str))
@@ -99,7 +102,9 @@ def _from_json(known: dict[str, Any]) -> Overlap:
     return Overlap(same, near, **known)
 
 
-def _compare(train: Index, others: dict[str, RetrievalIndex], tests: list[str], radius_m: float) -> Overlap:
+def _compare(
+    train: Index, others: dict[str, RetrievalIndex], tests: list[str], radius_m: float, spread: Spread
+) -> Overlap:
     """Compare the sets; the others are the val sets, then the tests."""
     from scipy.spatial import cKDTree  # only here: its import would delay the first line of a search
 
@@ -109,7 +114,8 @@ def _compare(train: Index, others: dict[str, RetrievalIndex], tests: list[str], 
     near = []
     for name, index in others.items() if len(known) else ():
         rows = np.flatnonzero(np.isfinite(places[name][:, 0]))
-        distances, nearest = tree.query(places[name][rows])
+        # The bound itself is not found; far images are passed over quickly.
+        distances, nearest = tree.query(places[name][rows], distance_upper_bound=np.nextafter(radius_m, np.inf))
         near += [
             (train.paths[known[nearest[row]]], index.paths[rows[row]], float(distances[row]))
             for row in np.flatnonzero(distances <= radius_m)
@@ -118,7 +124,7 @@ def _compare(train: Index, others: dict[str, RetrievalIndex], tests: list[str], 
     known_of = {name: own[np.isfinite(own[:, 0])] for name, own in places.items()}
     vals = [name for name in others if name not in tests]
     near_val = {name: sum(_near(known_of[val], known_of[name], radius_m) for val in vals) for name in tests}
-    return Overlap(_same(train, others, tests), near, near_val, len(train) - len(known))
+    return Overlap(_same(train, others, tests, spread), near, near_val, len(train) - len(known))
 
 
 def _near(images: np.ndarray, others: np.ndarray, radius_m: float) -> int:
@@ -143,7 +149,7 @@ class _Part:
         return self.index.paths[self.rows[row]]
 
 
-def _same(train: Index, others: dict[str, RetrievalIndex], tests: list[str]) -> list[tuple[Path, Path]]:
+def _same(train: Index, others: dict[str, RetrievalIndex], tests: list[str], spread: Spread) -> list[tuple[Path, Path]]:
     """Return the files of two parts with the same content: sizes first, then the edges of files, then whole files."""
     parts = [_Part("train", "train", train, np.arange(len(train)))]
     for name, index in others.items():
@@ -152,7 +158,7 @@ def _same(train: Index, others: dict[str, RetrievalIndex], tests: list[str]) -> 
         parts += [_Part(role, name, index, database, is_database=True), _Part(role, name, index, queries)]
     pairs: set[tuple[Path, Path]] = set()
     alike = _may_be_equal(parts)
-    edges = [_edges(part, rows) for part, rows in zip(parts, alike, strict=True)]
+    edges = [_edges(part, rows, spread) for part, rows in zip(parts, alike, strict=True)]
     for (first, own, own_rows), (second, other, other_rows) in combinations(zip(parts, edges, alike, strict=True), 2):
         for value in np.intersect1d(own, other):
             pairs |= set(_equal(first, own_rows[own == value], second, other_rows[other == value]))
@@ -167,7 +173,7 @@ def _may_be_equal(parts: list[_Part]) -> list[np.ndarray]:
     return [np.flatnonzero(np.isin(own, shared)) for own in sizes]
 
 
-def _edges(part: _Part, rows: np.ndarray) -> np.ndarray:
+def _edges(part: _Part, rows: np.ndarray, spread: Spread) -> np.ndarray:
     """Return a hash (n,) uint64 of size, start and end of each file; a file with several names is read once."""
     if not len(rows):
         return np.zeros(0, np.uint64)
@@ -184,9 +190,9 @@ def _edges(part: _Part, rows: np.ndarray) -> np.ndarray:
     found = read(first[:TASK])
     # Threads help where each file waits for a disk or a network; from memory they only wait for each other.
     is_slow = time.perf_counter() - begun > TASK * SLOW_SECONDS
-    with ThreadPoolExecutor(AT_ONCE if is_slow else 1) as threads:
-        tasks = np.split(first[TASK:], range(TASK, len(first) - TASK, TASK))
-        found += [edge for edges in threads.map(read, tasks) for edge in edges]
+    tasks = np.split(first[TASK:], range(TASK, len(first) - TASK, TASK))
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        found += [edge for edges in (threads.map if is_slow else spread)(read, tasks) for edge in edges]
     return np.array(found, np.uint64)[back.ravel()]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from vpr.errors import DataError
 from vpr.gsv_cities import is_gsv_cities, read_gsv_cities
-from vpr.listing import Listing
+from vpr.listing import Listing, Spread
 from vpr.names import headings, is_place, note, positions
 from vpr.positions import refuse_degrees
 from vpr.tables import TrainTable
@@ -19,14 +19,15 @@ class Layout(NamedTuple):
     looks_for: str
     """What is looked for, in words, for the error where no layout fits."""
     is_here: Callable[[Listing], bool]
-    read: Callable[[Listing], TrainTable]
+    read: Callable[[Listing, Spread], TrainTable]
 
 
-def read_train(listing: Listing) -> TrainTable:
+def read_train(listing: Listing, spread: Spread = map) -> TrainTable:
     """Read a training set by the first layout that fits.
 
     Args:
         listing: What is below the set's folder, from `vpr.discovery.listing_of` or `walk`.
+        spread: Calls what takes names apart.
 
     Returns:
         The training images; `places` is None if their names say positions alone, for `vpr.cells.classes`.
@@ -36,7 +37,7 @@ def read_train(listing: Listing) -> TrainTable:
     """
     for layout in LAYOUTS.values():
         if layout.is_here(listing):
-            return layout.read(listing)
+            return layout.read(listing, spread)
     if not listing.names:
         raise DataError(f"{listing.folder} has no .jpg, .jpeg or .png image; check the path")
     looked_for = "; ".join(layout.looks_for for layout in LAYOUTS.values())
@@ -49,7 +50,7 @@ def _has_places(listing: Listing) -> bool:
     return any(is_place(note(name)) for name in listing.names)
 
 
-def _read_gsv_xs(listing: Listing) -> TrainTable:
+def _read_gsv_xs(listing: Listing, spread: Spread) -> TrainTable:
     places = [note(name) for name in listing.names]
     known = {place: is_place(place) for place in set(places)}
     if not all(known.values()):
@@ -57,16 +58,16 @@ def _read_gsv_xs(listing: Listing) -> TrainTable:
         raise DataError(
             f"{listing.folder / first} has no place id in its name; GSV-XS writes it as the second-last @ field"
         )
-    return TrainTable("GSV-XS", np.arange(len(places)), places, positions(listing.names))
+    return TrainTable("GSV-XS", np.arange(len(places)), places, positions(listing.names, spread))
 
 
 def _has_positions(listing: Listing) -> bool:
     return any(not np.isnan(positions([name])[0, 0]) for name in listing.names)
 
 
-def _read_positions(listing: Listing) -> TrainTable:
+def _read_positions(listing: Listing, spread: Spread) -> TrainTable:
     """Read a set whose names say positions and no places: SF-XS train, SF-XL, Pittsburgh, MSLS as formatted."""
-    utm = positions(listing.names)
+    utm = positions(listing.names, spread)
     unknown = np.flatnonzero(np.isnan(utm[:, 0]))
     if len(unknown):
         first = listing.folder / listing.names[unknown[0]]
@@ -76,7 +77,9 @@ def _read_positions(listing: Listing) -> TrainTable:
 
 
 LAYOUTS = {
-    "GSV-Cities": Layout("Dataframes/*.csv with Images/ (GSV-Cities)", is_gsv_cities, read_gsv_cities),
+    "GSV-Cities": Layout(
+        "Dataframes/*.csv with Images/ (GSV-Cities)", is_gsv_cities, lambda listing, _: read_gsv_cities(listing)
+    ),
     "GSV-XS": Layout("images named @utm_east@utm_north@...@place@.jpg (GSV-XS)", _has_places, _read_gsv_xs),
     "positions": Layout(
         "images named @utm_east@utm_north@...@heading@...@.jpg (SF-XL, SF-XS)", _has_positions, _read_positions

@@ -14,6 +14,7 @@ from vpr.data import open_data
 from vpr.datasets import find_sets
 from vpr.folders import Folders
 from vpr.index import retrieval_index, train_index
+from vpr.large_sets import prepared
 from vpr.overlap import find_overlap
 
 TOOL = Path(__file__).resolve().parents[3] / "shared/tools/scale/make_xs.py"
@@ -75,7 +76,9 @@ def _second(folders: Folders) -> float:
 
 
 def _look(folders: Folders, session: str) -> None:
+    """Do what a search does before it opens its images."""
+    with prepared(folders, 25.0, session):
+        for folder in folders.held_out.values():
+            retrieval_index(folder, session)
     train_index(folders.train, session)
-    for folder in (*folders.vals.values(), *folders.tests.values()):
-        retrieval_index(folder, session)
     find_overlap(folders, 25.0, session)

@@ -6,7 +6,7 @@ import psutil
 import pytest
 import ray
 
-from search import cluster
+from search import cluster, ray_start
 from search.settings import SearchSettings
 
 pytestmark = pytest.mark.search
@@ -15,6 +15,8 @@ pytestmark = pytest.mark.search
 def test_what_we_start_listens_on_loopback_alone():
     try:
         slots = cluster.connect(SearchSettings(max_concurrent=1))
+        cluster.wait(slots)
+        counted = ray.cluster_resources()
         ray.get(ray.remote(lambda: os.getpid()).remote())
         own = {child.pid for child in psutil.Process().children(recursive=True)} | {os.getpid()}
         addresses = {
@@ -22,4 +24,5 @@ def test_what_we_start_listens_on_loopback_alone():
         }
     finally:
         ray.shutdown()
+    assert ray_start.resources() == (counted["CPU"], counted.get("GPU", 0)) == (psutil.cpu_count(), 0)
     assert slots.where == "this machine" and addresses and addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}

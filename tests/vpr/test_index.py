@@ -14,7 +14,7 @@ from vpr.data import open_data, open_retrieval
 from vpr.datasets import read_places, read_retrieval_set
 from vpr.errors import BadImagesError
 from vpr.folders import Folders
-from vpr.index import begin_index, retrieval_index, train_index
+from vpr.index import retrieval_index, train_index
 from vpr.index_arrays import fingerprint_of
 
 SIZE = DataConfig(image_size=(16, 16), places_per_batch=2)
@@ -207,11 +207,3 @@ def test_a_queries_folder_is_indexed_with_the_database_beside_it(tmp_path, monke
     assert databases == [5, 4]
     monkeypatch.chdir(first / "queries_sun")
     assert all(path.is_file() for path in retrieval_index(Path("../queries")).paths)
-
-
-def test_a_process_of_its_own_writes_into_the_cache_of_this_one(train, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VPR_CACHE", "cache")
-    assert begin_index(Path("gsv_xs/train"), "session").wait() == 0
-    monkeypatch.setattr(indexes, "listing_of", forbidden)
-    assert len(train_index(train, "session")) == 10

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vpr.errors import DataError
+from vpr.large_sets import spread
 from vpr.listing import walk
 
 
@@ -103,6 +104,25 @@ def test_only_the_given_parts_are_looked_at(tmp_path):
     files(tmp_path, "database/only.jpg", "queries/a.jpg", "queries_sun/a.jpg", "a.jpg")
     found = walk(tmp_path, only=("database", "queries_sun"))
     assert found.names == ["database/only.jpg", "queries_sun/a.jpg"] and found.parts == ["database", "queries_sun"]
+
+
+def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
+    """Folders with an image's suffix, files with a folder's name, links and gaps, in tasks of two files."""
+    monkeypatch.setattr("vpr.listing.TASK", 2)
+    files(tmp_path, *(f"{city}/{number}.jpg" for city in ("a", "b.jpg", "c", "c/d") for number in range(5)))
+    files(tmp_path, "README", "b.csv", "c/._0.jpg", "z.jpeg")
+    (tmp_path / "a/2.JPG").touch()
+    (tmp_path / "a/folder.jpg").mkdir()
+    files(tmp_path, "a/folder.jpg/x.png")
+    (tmp_path / "license").symlink_to("README")
+    (tmp_path / "again").symlink_to("a")
+    (tmp_path / "twice.jpg").symlink_to("c")
+    one, several = walk(tmp_path), walk(tmp_path, spread=spread)
+    assert np.array_equal(one.facts, several.facts)
+    assert vars(one) | {"facts": 0} == vars(several) | {"facts": 0}
+    assert len(one.names) == 22 and one.names[:4] == ["a/0.jpg", "a/1.jpg", "a/2.jpg", "a/3.jpg"]
+    assert one.odd == {"a/2.JPG": "is empty"} and one.repeated == ["again", "twice.jpg"]
+    assert [one.facts[row, 3] for row in range(22)] == [(tmp_path / name).stat().st_ino for name in one.names]
 
 
 def test_a_missing_folder_is_refused(tmp_path):

@@ -1,0 +1,54 @@
+"""A large training set is indexed and compared by another process, beside the command that needs it."""
+
+from pathlib import Path
+
+import pytest
+from layouts import image, named, retrieval
+
+from vpr.folders import Folders
+from vpr.index import retrieval_index, train_index
+from vpr.large_sets import prepared
+from vpr.overlap import find_overlap
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """A training set that counts as large, val and test; relative paths and a relative cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VPR_CACHE", "cache")
+    monkeypatch.setattr("vpr.large_sets.MANY", 3)
+    for view in range(4):
+        image(tmp_path / "train/oslo" / named(9000 + view, note="12_Oslo", pano=view))
+    for part in ("val", "test"):
+        retrieval(tmp_path / part)
+    return Folders(Path("train"), {"val": Path("val")}, {"sf_xs/test": Path("test")})
+
+
+def forbidden(*given):
+    raise AssertionError("this is not read again")
+
+
+def test_another_process_has_indexed_and_compared_the_sets(folders, monkeypatch):
+    with prepared(folders, 25.0, "session"):
+        pass
+    monkeypatch.setattr("vpr.index.listing_of", forbidden)
+    monkeypatch.setattr("vpr.overlap._compare", forbidden)
+    assert len(train_index(folders.train, "session")) == 4
+    assert len(retrieval_index(Path("test"), "session")) > 0
+    assert not find_overlap(folders, 25.0, "session").near_train
+    assert list(Path("cache/index").glob("*.npz"))
+
+
+def test_it_finds_what_this_process_finds_alone(folders, monkeypatch):
+    with prepared(folders, 25.0, "session"):
+        pass
+    index, overlap = train_index(folders.train, "session"), find_overlap(folders, 25.0, "session")
+    monkeypatch.setenv("VPR_CACHE", "second cache")
+    alone = train_index(folders.train)
+    assert (index.names, index.facts) == (alone.names, alone.facts) and overlap == find_overlap(folders, 25.0)
+
+
+def test_it_ends_with_the_command_that_fails(folders):
+    with pytest.raises(ZeroDivisionError), prepared(folders, 25.0, "session"):
+        raise ZeroDivisionError
+    assert not list(Path("cache/index").glob("*.partial*"))
