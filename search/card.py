@@ -66,7 +66,7 @@ def card(
         "## Where it comes from\n\n" + _table(_origin(summary, description, trial, seed)),
         "## How well it recognises places\n\n" + _recalls(summary, metrics, trial),
         "## Formats\n\n" + _formats(metrics["formats"]),
-        "## How to load it\n\n" + _code(description),
+        "## How to load it\n\n" + _code(description, metrics["formats"]),
         "## Licence\n\n" + _licence(description),
     ]
     return "\n\n".join(parts) + "\n"
@@ -169,9 +169,10 @@ def _formats(proved: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _code(description: Mapping[str, Any]) -> str:
+def _code(description: Mapping[str, Any], proved: Mapping[str, Any]) -> str:
     height, width = description["input"]["height"], description["input"]["width"]
-    return f"""From this folder, with a photograph of your own as `photo.jpg`:
+    parts = [
+        f"""From this folder, with a photograph of your own as `photo.jpg`:
 
 ```python
 import numpy as np
@@ -179,27 +180,32 @@ from PIL import Image, ImageOps
 
 photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB").resize(({width}, {height}), Image.Resampling.BILINEAR)
 images = np.asarray(photo, np.float32).transpose(2, 0, 1)[None] / 255  # (1, 3, {height}, {width}) in 0..1
-```
-
-`model.onnx`, with ONNX Runtime alone:
+```"""
+    ]
+    if "model.onnx" in proved:
+        parts.append(
+            f"""`model.onnx`, with ONNX Runtime alone:
 
 ```python
 import onnxruntime
 
 session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
 descriptors = session.run(None, {{"images": images}})[0]  # (1, {description["input"]["descriptor_size"]})
-```
-
-`model.pt2`, with PyTorch alone; as with every file of PyTorch's, only from people you trust:
+```"""
+        )
+    if "model.pt2" in proved:
+        parts.append(
+            """`model.pt2`, with PyTorch alone; as with every file of PyTorch's, only from people you trust:
 
 ```python
 import torch
 
 model = torch.export.load("model.pt2").module()
 descriptors = model(torch.from_numpy(images))
-```
-
-`model.safetensors` and `config.json`, with VPR Search, to train on or to change the model:
+```"""
+        )
+    parts.append(
+        """`model.safetensors` and `config.json`, with VPR Search, to train on or to change the model:
 
 ```python
 import torch
@@ -208,6 +214,8 @@ import vpr
 model = vpr.load(".")
 descriptors = model(torch.from_numpy(images))
 ```"""
+    )
+    return "\n\n".join(parts)
 
 
 def _licence(description: Mapping[str, Any]) -> str:

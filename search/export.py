@@ -4,7 +4,7 @@ import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -17,7 +17,7 @@ from vpr.folder_facts import is_retrieval
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """Write the best seed of a search's best trial, or of another one, as safetensors, ONNX and .pt2, with a model card."""
+    """Write the best seed of a search's best trial, or of another one, with a model card."""
 
     name: Annotated[str, tyro.conf.Positional]
     """Name of the search."""
@@ -29,6 +29,8 @@ class ExportSettings:
     """Folder that holds the search; $VPR_STORAGE if not given, else results."""
     val: Path | None = None
     """Folder of the val set, on which each format is compared with the trained model; the search's own (first) one if not given."""
+    formats: tuple[Literal["onnx", "pt2"], ...] = ("onnx", "pt2")
+    """For programs without this project; model.safetensors is always written."""
 
 
 def main(settings: ExportSettings) -> int:
@@ -56,7 +58,7 @@ def main(settings: ExportSettings) -> int:
     try:
         checkpoint = settings.storage / settings.name / chosen["checkpoint"]
         # A search of these pictures was allowed to leave the bad ones out, or there are none.
-        write_export(staged, checkpoint, chosen["best"], val, on_bad_image="skip")
+        write_export(staged, checkpoint, chosen["best"], val, on_bad_image="skip", formats=settings.formats)
         finish(staged, settings.to, summary, chosen.get("id", trial), seed)
     finally:
         shutil.rmtree(staged, ignore_errors=True)

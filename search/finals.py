@@ -1,7 +1,9 @@
 """After the search: the finalists are weighed, meet the test sets, and the best seed of the best mean becomes the export."""
 
 import contextlib
-from collections.abc import Iterable
+import json
+import shutil
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,16 +79,19 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     finals = Finals(sorted(choose(history, console), key=lambda found: found.mean_key, reverse=True))
     if finals.best is None:
         return finals
-    given = plan.source, plan.train_and_val.first_val, plan.cache_budget, plan.on_bad_image, slots.cpus
-    exporting = _on_worker(slots)(_export).remote(plan.folder / STAGED, *_model(finals.best.best_run), *given)
+    exporting = None
+    with told(console, "the best model could not be exported"):
+        exporting = _begin_export(slots, plan, finals.best.best_run)
     models = [run for finalist in finals.finalists for run in finalist.runs]
     if plan.space.fixed_trials:  # its table is the answer, so that all of it is measured
         models += [record for record in history.ranked() if record.state == "completed" and record.checkpoint]
     tests = plan.folders.tests
     _measure_all(slots, plan, finals, models, tests, history, console)
-    with told(console, "the best model could not be exported"):
-        fetch(exporting, history.look)
-        finals.export = plan.folder / "export"
+    if exporting is not None:
+        with told(console, "the best model could not be exported"):
+            for task in exporting:
+                fetch(task, history.look)
+            finals.export = plan.folder / "export"
     vals = plan.folders.reported_vals
     measured = [
         found
@@ -103,6 +108,30 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
         if found := _weighed(finals, name):
             finals.tests[name] = found
     return finals
+
+
+def _begin_export(slots: Slots, plan: Plan, run: TrialRecord) -> list[Any]:
+    """Begin to write the export before its card, and return the task; none if an earlier session has written the same export."""
+    checkpoint, metrics = _model(run)
+    known = {**metrics, "checkpoint": checkpoint_hash(checkpoint)}
+    export, staged = plan.folder / "export", plan.folder / STAGED
+    if _is_written(export, known["checkpoint"], plan.formats):
+        shutil.rmtree(staged, ignore_errors=True)  # of a session that was killed
+        shutil.copytree(export, staged)
+        return []
+    given = plan.source, plan.train_and_val.first_val, plan.cache_budget, plan.on_bad_image, plan.formats, slots.cpus
+    return [_on_worker(slots)(_export).remote(staged, checkpoint, known, *given)]
+
+
+def _is_written(export: Path, checkpoint: str, formats: Collection[str]) -> bool:
+    """Tell whether an export is of this checkpoint and has these formats beside model.safetensors, and no other."""
+    try:
+        metrics = json.loads((export / "metrics.json").read_text())
+        proved = {name for name in metrics["formats"] if name.startswith("model.")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    wanted = {"model.safetensors", *(f"model.{name}" for name in formats)}
+    return metrics.get("checkpoint") == checkpoint and proved == wanted
 
 
 def choose(history: History, console: Console) -> list[Finalist]:
@@ -202,6 +231,7 @@ def _export(
     val: Path,
     budget_gb: float | None,
     on_bad_image: str,
+    formats: tuple[str, ...],
     cpus: int,
 ) -> None:
     import torch
@@ -209,7 +239,7 @@ def _export(
     from vpr.export import write_export
 
     torch.set_num_threads(cpus)
-    patiently(write_export, folder, checkpoint, metrics, root_here(source) / val, budget_gb, on_bad_image)
+    patiently(write_export, folder, checkpoint, metrics, root_here(source) / val, budget_gb, on_bad_image, formats)
 
 
 def _measure(

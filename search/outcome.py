@@ -132,7 +132,7 @@ class Outcome:
             metrics=self.figures(),
             artifacts={**files, **({export / "config.json": "config"} if export else {})},
             leaves=sorted(varied, key=lambda leaf: shares.get(leaf, 0.0), reverse=True),
-            export=export,
+            export=export if "onnx" in self.plan.formats else None,  # which the registry's model is
             winner={"trial": str(run.number), "seed": str(run.seed)} if run and export else {},
         )
 

@@ -60,6 +60,8 @@ class Plan:
     cache_budget: float | None
     """GB that decoded images of a node may take; None: what fits into its memory."""
     on_bad_image: str
+    formats: tuple[str, ...]
+    """Of the export, beside model.safetensors."""
     samples: list[TrialConfig]
     """Some configurations of the space."""
     sets: Sets
@@ -152,6 +154,7 @@ def make_plan(
         time_budget_s=settings.time_budget and settings.time_budget * 60,
         cache_budget=settings.cache_budget,
         on_bad_image=settings.on_bad_image,
+        formats=settings.formats,
         samples=samples,
         sets=sets,
         session=session,

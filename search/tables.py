@@ -161,6 +161,8 @@ def print_next_steps(console: Console, outcome: Outcome, tracker: Tracker) -> No
     _line(console, "compare", comparison.address(server, tracker.experiment, tracker.search_id))
     if tracker.has_champion:
         _line(console, "champion", f"models:/{tracker.name}@{ALIAS}")
+    elif "onnx" not in outcome.plan.formats:
+        _line(console, "champion", "none: MLflow's registry is given an ONNX model, and --formats leaves ONNX out")
     _line(console, "measure", shlex.join([*evaluate, "--split", "/".join(measured.parts[-2:])]))
 
 

@@ -1,9 +1,9 @@
-"""An export is a folder: the model in three formats, config.json (with preprocessing), metrics.json."""
+"""An export is a folder: the model in up to three formats, config.json (with preprocessing), metrics.json."""
 
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from vpr.config import TrialConfig
 from vpr.data import Retrieval, open_retrieval
 from vpr.epochs import epoch_files
 from vpr.errors import ConfigError, WeightsError
-from vpr.formats import ONNX, PT2, Forward, prove, read_onnx, read_pt2, write_formats
+from vpr.formats import FORMATS, ONNX, PT2, Forward, prove, read_onnx, read_pt2, write_formats
 from vpr.leaves import from_leaves, to_leaves
 from vpr.model import PlaceModel
 
@@ -31,11 +31,12 @@ def write_export(
     val: Path,
     budget_gb: float | None = None,
     on_bad_image: str = "error",
+    formats: Sequence[str] = FORMATS,
 ) -> None:
     """Turn a checkpoint file into an export; the folder appears whole or not at all, replacing an older one.
 
     metrics: what is known of the model, for metrics.json; val: folder of the set on which each format is compared with the
-    checkpoint; the rest as for `vpr.data.open_retrieval`. Raises WeightsError where a format gives other descriptors or recall.
+    checkpoint; formats: those beside model.safetensors; the rest as for `vpr.data.open_retrieval`. Raises WeightsError where a format gives other descriptors or recall.
     """
     model, config = load_model(checkpoint)
     retrieval = open_retrieval(val, config.data, budget_gb, on_bad_image)
@@ -47,7 +48,7 @@ def write_export(
         (partial / SAFETENSORS).write_bytes(save(weights))  # its own writer has no OSError for a full disk
         description = {"format": FORMAT, "leaves": to_leaves(config), "input": _input(model, config)}
         _write_json(partial / "config.json", description)
-        write_formats(partial, model, config.data.image_size)
+        write_formats(partial, model, config.data.image_size, formats)
         _write_json(partial / "metrics.json", {**metrics, "formats": check_export(partial, model, retrieval)})
         if folder.exists():
             shutil.rmtree(folder)
@@ -57,11 +58,10 @@ def write_export(
 
 
 def check_export(folder: Path, trained: PlaceModel, val: Retrieval) -> dict[str, Any]:
-    """How the three formats of an export stand to the trained model on val; raises WeightsError where one differs."""
+    """How the formats of an export stand to the trained model on val; raises WeightsError where one differs."""
     read: dict[str, Callable[[Path], Forward]] = {
         SAFETENSORS: lambda file: load_export(file.parent)[0],
-        PT2: read_pt2,
-        ONNX: read_onnx,
+        **{name: reader for name, reader in ((PT2, read_pt2), (ONNX, read_onnx)) if (folder / name).exists()},
     }
     formats = {}
     for name, reader in read.items():

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from vpr.evaluate import vectors
 from vpr.recall import NS, answers, recalls
 
 ONNX, PT2 = "model.onnx", "model.pt2"
+FORMATS = ("onnx", "pt2")
+"""Formats that need none of this project; model.safetensors is always written."""
 Forward = Callable[[Tensor], Tensor]
 """Images (B, 3, H, W) float32 in 0..1 -> descriptors (B, D) of unit length."""
 TOLERANCE = 1e-4
@@ -27,9 +29,20 @@ PICTURES = 1000
 CPU = torch.device("cpu")
 
 
-def write_formats(folder: Path, model: nn.Module, image_size: tuple[int, int]) -> None:
-    """Write `model` as model.onnx and model.pt2, both for any batch size. Raises WeightsError where it cannot be traced."""
-    import onnx  # only who exports needs it
+def write_formats(folder: Path, model: nn.Module, image_size: tuple[int, int], formats: Sequence[str]) -> None:
+    """Write a model for programs that do not have this project, for any batch size.
+
+    Args:
+        folder: Where the files go.
+        model: In evaluation mode.
+        image_size: Height and width in pixels.
+        formats: Of `FORMATS`.
+
+    Raises:
+        WeightsError: The model cannot be traced.
+    """
+    if not formats:
+        return
 
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -40,22 +53,30 @@ def write_formats(folder: Path, model: nn.Module, image_size: tuple[int, int]) -
             warnings.simplefilter("ignore")
             batch = torch.export.Dim("batch", min=1)
             program = torch.export.export(model, (torch.rand(2, 3, *image_size),), dynamic_shapes=({0: batch},))
-            with (folder / PT2).open("wb") as sink:  # torch's own writer has no OSError for a full disk
-                torch.export.save(program, sink)
-            names: dict[str, Any] = {"input_names": ["images"], "output_names": ["descriptors"]}
-            found = torch.onnx.export(program, dynamo=True, verbose=False, **names)
-        assert found is not None  # it is None where it writes the file itself
-        found.save(folder / ONNX)
-        onnx.checker.check_model(folder / ONNX)
+            if "pt2" in formats:
+                with (folder / PT2).open("wb") as sink:  # torch's own writer has no OSError for a full disk
+                    torch.export.save(program, sink)
+            if "onnx" in formats:
+                _write_onnx(folder / ONNX, program)
     except OSError:
         raise
     except Exception as fault:  # the exporters have no common error type
         reason = " ".join(f"{type(fault).__name__}: {fault}".split())[:200]
         raise WeightsError(
-            f"the model cannot be written as {PT2} and {ONNX} ({reason}); take another backbone"
+            f"the model cannot be written as {' and '.join(formats)} ({reason}); take another backbone, or other --formats"
         ) from None
     finally:
         logger.setLevel(level)
+
+
+def _write_onnx(file: Path, program: torch.export.ExportedProgram) -> None:
+    import onnx  # only who exports needs it
+
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": ["descriptors"]}
+    found = torch.onnx.export(program, dynamo=True, verbose=False, **names)
+    assert found is not None  # it is None where it writes the file itself
+    found.save(file)
+    onnx.checker.check_model(file)
 
 
 def read_onnx(file: Path) -> Forward:
