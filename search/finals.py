@@ -113,14 +113,14 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
 def _begin_export(slots: Slots, plan: Plan, run: TrialRecord) -> list[Any]:
     """Begin to write the export before its card, and return the task; none if an earlier session has written the same export."""
     checkpoint, metrics = _model(run)
-    known = {**metrics, "checkpoint": checkpoint_hash(checkpoint)}
+    digest = checkpoint_hash(checkpoint)
     export, staged = plan.folder / "export", plan.folder / STAGED
-    if _is_written(export, known["checkpoint"], plan.formats):
+    if _is_written(export, digest, plan.formats):
         shutil.rmtree(staged, ignore_errors=True)  # of a session that was killed
         shutil.copytree(export, staged)
         return []
     given = plan.source, plan.train_and_val.first_val, plan.cache_budget, plan.on_bad_image, plan.formats, slots.cpus
-    return [_on_worker(slots)(_export).remote(staged, checkpoint, known, *given)]
+    return [_on_worker(slots)(_export).remote(staged, checkpoint, {**metrics, "checkpoint": digest}, *given)]
 
 
 def _is_written(export: Path, checkpoint: str, formats: Collection[str]) -> bool:

@@ -31,7 +31,7 @@ from vpr.minicity import write
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = [
-    *("--set=model/weights=none", "--set=model/dim=32", "--set=data/image_size=64x112"),
+    *("--set=model/weights=none", "--set=model/dim=32", "--set=data/image_size=48x80"),
     *("--set=data/places_per_batch=8", "--set=data/augment=light"),
 ]
 EPOCHS = 4

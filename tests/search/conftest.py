@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.search.commands import SETTINGS, run
+from tests.search.commands import SMALL_NETWORK, run
 
 WATCH = """
 import os, sys
@@ -37,7 +37,7 @@ def finished(city, tmp_path_factory):
         *("--space", "losses", "--data", str(city), "--trials", "5", "--epochs", "2", "--name", "first"),
         *("--test", f"sf_xs/test={tests / 'sf_xs/test'}", "--test", f"tokyo_xs/test={tests / 'tokyo_xs/test'}"),
         *("--confirm", "2", "--confirm-seeds", "2", "--storage", str(storage)),
-        *SETTINGS,
+        *SMALL_NETWORK,
         environment={"PYTHONPATH": str(watch), "VPR_WATCHED": str(tests), "VPR_WATCH_LOG": str(log)},
     )
     assert done.returncode == 0, done.stdout + done.stderr

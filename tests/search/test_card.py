@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 import subprocess
 import sys
 
@@ -17,7 +18,6 @@ from vpr.checkpoint import save_checkpoint
 from vpr.datasets import find_sets
 from vpr.errors import WeightsError
 from vpr.export import write_export
-from vpr.leaves import from_leaves
 from vpr.model import PlaceModel
 
 RECALLS = {f"recall_at_{n}": 40.0 + n for n in (1, 5, 10, 20)}
@@ -37,12 +37,24 @@ SUMMARY = {
 }
 
 
+@pytest.fixture(scope="module")
+def checkpoint(config, tmp_path_factory):
+    model = PlaceModel(config.model, config.data.image_size)
+    file = tmp_path_factory.mktemp("card") / "c.pt"
+    save_checkpoint(file, {"model": model.state_dict()}, config)
+    return file
+
+
+@pytest.fixture(scope="module")
+def written(city, checkpoint):
+    """An export without its card."""
+    write_export(checkpoint.with_name("staged"), checkpoint, VAL, find_sets(city).first_val)
+    return checkpoint.with_name("staged")
+
+
 @pytest.fixture
-def staged(city, config, tmp_path):
-    own = from_leaves({"model/backbone": "timm:test_resnet"}, config)
-    model = PlaceModel(own.model, own.data.image_size)
-    save_checkpoint(tmp_path / "c.pt", {"model": model.state_dict()}, own)
-    write_export(tmp_path / "staged", tmp_path / "c.pt", VAL, find_sets(city).first_val)
+def staged(written, tmp_path):
+    shutil.copytree(written, tmp_path / "staged")
     return tmp_path / "staged"
 
 
@@ -56,6 +68,18 @@ def test_the_card_says_what_is_known_and_its_code_runs(staged, tmp_path):
     code = "\n".join([*blocks, "assert descriptors.shape == (1, 32)"])
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "export", capture_output=True, text=True)
     assert len(blocks) == 4 and done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("formats", "there"), [((), set()), (("pt2",), {"model.pt2"})])
+def test_an_export_has_the_formats_that_were_asked_for_and_its_card_no_other(
+    formats, there, city, checkpoint, tmp_path
+):
+    write_export(tmp_path / "staged", checkpoint, VAL, find_sets(city).first_val, formats=formats)
+    card.finish(tmp_path / "staged", tmp_path / "export", SUMMARY, 4, 1)
+    text = (tmp_path / "export/README.md").read_text()
+    models = {file.name for file in (tmp_path / "export").glob("model.*")}
+    assert models == {"model.safetensors", *there}
+    assert {name for name in ("model.safetensors", "model.onnx", "model.pt2") if name in text} == models
 
 
 def test_a_trial_that_is_no_finalist_has_no_test_recall(staged, tmp_path):

@@ -14,7 +14,7 @@ from search.answers import answers_file
 from search.export import own_val
 from search.resume import Beginning, joined
 from search.settings import SET_NAME_BYTES, SearchSettings, absolute, check, find_folders
-from tests.search.commands import SETTINGS, run
+from tests.search.commands import EXPORTED, SETTINGS, run
 from vpr.errors import ConfigError
 from vpr.results import best_key
 
@@ -163,8 +163,15 @@ def test_it_goes_on_with_its_val_sets_and_is_refused_with_others(searched, city,
     done = run("run", *again, *renamed)
     assert done.returncode == 2 and "val sets was" in done.stderr
     before = (tmp_path / "r/two/summary.json").read_text()
+    weights = tmp_path / "r/two/export/model.safetensors"
+    written_at = weights.stat().st_mtime_ns
     done = run("run", *again)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert weights.stat().st_mtime_ns == written_at, "the same model is not exported again"
+    assert "champion  none" in done.stdout and {file.name for file in weights.parent.iterdir()} == EXPORTED - {
+        "model.onnx",
+        "model.pt2",
+    }
     names = ("trials", "finalists", "tie_group", "test", "data")
     summaries = [json.loads(text) for text in (before, (tmp_path / "r/two/summary.json").read_text())]
     assert [summaries[0][name] for name in names] == [summaries[1][name] for name in names]
