@@ -55,7 +55,7 @@ simulate: .venv/.ready  ## What a search costs until it holds a good model, on c
 growth: .venv/.ready  ## What a search of 50, 200 and 1,000 trials costs beside Ray Tune alone; about eleven minutes.
 	$(BIN)/python -m tests.benchmarks.growth
 
-bench: .venv/.ready  ## Measure every promise of speed beside its peer; about 11 minutes.
+bench: .venv/.ready  ## Measure every promise of speed beside its peer; 11 to 33 minutes.
 	$(BIN)/python -m tests.benchmarks
 
 lint: .venv/.ready
