@@ -43,6 +43,15 @@ def register(
     client.set_registered_model_alias(name, ALIAS, version.version)
 
 
+def dethrone(client: MlflowClient, name: str) -> None:
+    """Take the alias from the champion of an earlier session, if there is one: it is not the winner of this session."""
+    try:
+        client.delete_registered_model_alias(name, ALIAS)
+    except MlflowException as fault:
+        if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+
+
 def _logged(
     client: MlflowClient, experiment: str, run: str, name: str, export: Path, tags: Mapping[str, str]
 ) -> LoggedModel:

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -77,16 +78,19 @@ def connect(settings: SearchSettings) -> Slots:
         ConfigError: No trial fits, or the cluster cannot be joined.
     """
     if address() is None:
+        slots = fit(settings, [Machine(*ray_start.resources())], "this machine")
         ray_start.start_early()
-        return fit(settings, [Machine(*ray_start.resources())], "this machine")
-    where, is_cluster = join()
-    return fit(settings, _to_come() or _machines(), where, is_cluster)
+        return slots
+    where, _ = join()
+    return fit(settings, _to_come() or _machines(), where, is_cluster=True)
 
 
 def wait(slots: Slots) -> None:
     """Return when Ray runs; a cluster that was joined runs already."""
     if not slots.is_cluster:
         _start_here()
+        # Ray sets this for a start in the main thread alone: what is open is closed before the process ends.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
 
 
 def _start_here() -> None:

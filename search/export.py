@@ -11,6 +11,7 @@ import tyro
 from search.card import finish
 from search.settings import default_storage
 from vpr import cli
+from vpr.config import EXPORT_FORMATS
 from vpr.errors import ConfigError, DataError
 from vpr.folder_facts import is_retrieval
 
@@ -29,8 +30,8 @@ class ExportSettings:
     """Folder that holds the search; $VPR_STORAGE if not given, else results."""
     val: Path | None = None
     """Folder of the val set, on which each format is compared with the trained model; the search's own (first) one if not given."""
-    formats: tuple[Literal["onnx", "pt2"], ...] = ("onnx", "pt2")
-    """For programs without this project; model.safetensors is always written."""
+    formats: tuple[Literal["onnx", "pt2"], ...] = EXPORT_FORMATS
+    """Formats for programs without this project; model.safetensors is always written."""
 
 
 def main(settings: ExportSettings) -> int:

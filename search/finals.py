@@ -3,8 +3,9 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +80,17 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     finals = Finals(sorted(choose(history, console), key=lambda found: found.mean_key, reverse=True))
     if finals.best is None:
         return finals
-    exporting = None
+    wait_for_export = None
     with told(console, "the best model could not be exported"):
-        exporting = _begin_export(slots, plan, finals.best.best_run)
+        wait_for_export = _begin_export(slots, plan, finals.best.best_run)
     models = [run for finalist in finals.finalists for run in finalist.runs]
     if plan.space.fixed_trials:  # its table is the answer, so that all of it is measured
         models += [record for record in history.ranked() if record.state == "completed" and record.checkpoint]
     tests = plan.folders.tests
     _measure_all(slots, plan, finals, models, tests, history, console)
-    if exporting is not None:
+    if wait_for_export is not None:
         with told(console, "the best model could not be exported"):
-            for task in exporting:
-                fetch(task, history.look)
+            wait_for_export(history.look)
             finals.export = plan.folder / "export"
     vals = plan.folders.reported_vals
     measured = [
@@ -110,28 +110,33 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     return finals
 
 
-def _begin_export(slots: Slots, plan: Plan, run: TrialRecord) -> list[Any]:
-    """Begin to write the export before its card, and return the task; none if an earlier session has written the same export."""
+def _begin_export(slots: Slots, plan: Plan, run: TrialRecord) -> Callable[[Callable[[], None]], None]:
+    """Begin to write the export without its card, and return what waits for its end, as `fetch` does.
+
+    An export of the same model that an earlier session has written is copied instead.
+    """
     checkpoint, metrics = _model(run)
     digest = checkpoint_hash(checkpoint)
     export, staged = plan.folder / "export", plan.folder / STAGED
     if _is_written(export, digest, plan.formats):
         shutil.rmtree(staged, ignore_errors=True)  # of a session that was killed
         shutil.copytree(export, staged)
-        return []
+        return lambda look: None
     given = plan.source, plan.train_and_val.first_val, plan.cache_budget, plan.on_bad_image, plan.formats, slots.cpus
-    return [_on_worker(slots)(_export).remote(staged, checkpoint, {**metrics, "checkpoint": digest}, *given)]
+    task = _on_worker(slots)(_export).remote(staged, checkpoint, {**metrics, "checkpoint": digest}, *given)
+    return partial(fetch, task)
 
 
 def _is_written(export: Path, checkpoint: str, formats: Collection[str]) -> bool:
-    """Tell whether an export is of this checkpoint and has these formats beside model.safetensors, and no other."""
+    """Tell whether an export is whole, of this checkpoint, and has these formats besides model.safetensors and no other."""
     try:
         metrics = json.loads((export / "metrics.json").read_text())
         proved = {name for name in metrics["formats"] if name.startswith("model.")}
     except (OSError, ValueError, KeyError, TypeError):
         return False
     wanted = {"model.safetensors", *(f"model.{name}" for name in formats)}
-    return metrics.get("checkpoint") == checkpoint and proved == wanted
+    is_whole = all((export / name).is_file() for name in (*wanted, "config.json"))
+    return metrics.get("checkpoint") == checkpoint and proved == wanted and is_whole
 
 
 def choose(history: History, console: Console) -> list[Finalist]:

@@ -26,7 +26,7 @@ class Outcome:
     history: History
     wall_seconds: float
     ray_seconds: float
-    """Of these, Ray's own start."""
+    """Seconds of these that the command waited for Ray to start."""
     seconds_to_first_step: float | None
     """From the command to the beginning of the first optimizer step of any trial."""
     finals: Finals = field(default_factory=lambda: Finals([]))
@@ -132,7 +132,8 @@ class Outcome:
             metrics=self.figures(),
             artifacts={**files, **({export / "config.json": "config"} if export else {})},
             leaves=sorted(varied, key=lambda leaf: shares.get(leaf, 0.0), reverse=True),
-            export=export if "onnx" in self.plan.formats else None,  # which the registry's model is
+            export=export,
+            is_registered="onnx" in self.plan.formats,
             winner={"trial": str(run.number), "seed": str(run.seed)} if run and export else {},
         )
 

@@ -11,7 +11,7 @@ from search.ledger import LEDGER, read_ledger
 from search.sets import Sets, look_at_sets
 from search.settings import SearchSettings, find_folders, timely_name
 from search.space import Space, load_space, probe
-from vpr.config import TORCHVISION_BACKBONES, TrialConfig, Value
+from vpr.config import EXPORT_FORMATS, TORCHVISION_BACKBONES, TrialConfig, Value
 from vpr.errors import ConfigError
 from vpr.folders import Folders
 from vpr.leaves import from_leaves, parse_assignments, to_leaves
@@ -61,7 +61,7 @@ class Plan:
     """GB that decoded images of a node may take; None: what fits into its memory."""
     on_bad_image: str
     formats: tuple[str, ...]
-    """Of the export, beside model.safetensors."""
+    """Of the export besides model.safetensors."""
     samples: list[TrialConfig]
     """Some configurations of the space."""
     sets: Sets
@@ -154,7 +154,7 @@ def make_plan(
         time_budget_s=settings.time_budget and settings.time_budget * 60,
         cache_budget=settings.cache_budget,
         on_bad_image=settings.on_bad_image,
-        formats=settings.formats,
+        formats=EXPORT_FORMATS if settings.formats is None else settings.formats,
         samples=samples,
         sets=sets,
         session=session,

@@ -117,7 +117,7 @@ def main(settings: SearchSettings) -> int:
 
 
 def _import_ray() -> None:
-    """Do what takes half a second of this process while others read large sets."""
+    """Import Ray, which takes half a second, while another process reads large sets."""
     import search.cluster  # noqa: F401
 
 

@@ -16,11 +16,11 @@ from vpr.folders import Folders
 from vpr.index import Index, retrieval_index, train_index
 from vpr.index_arrays import fingerprint_of
 from vpr.large_sets import prepared
-from vpr.listing import walk
 from vpr.memory import memory_for_images
 from vpr.overlap import Overlap, find_overlap
 from vpr.store_files import cache_folder
 from vpr.store_form import Form, StoreForm, choose_form
+from vpr.walking import walk
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,9 @@ def look_at_sets(
         DataError: A set cannot be used.
         BadImagesError: Images cannot be read; it has those of all sets.
     """
-    with prepared(folders, base.data.positive_radius_m, session):
-        meanwhile()
+    with prepared(folders, base.data.positive_radius_m, session) as is_beside:
+        if is_beside:
+            meanwhile()
         indexes = {name: retrieval_index(folder, session) for name, folder in folders.held_out.items()}
         _check_val(folders, base, session)
     train = train_index(folders.train, session)

@@ -77,8 +77,8 @@ class SearchSettings:
     """Seeds of each of them; 3 if not given, 2 on MiniCity."""
     keep: int | None = None
     """Trials whose weights stay on the disk, the best ones; 3 if not given, and always those that are confirmed."""
-    formats: tuple[Literal["onnx", "pt2"], ...] = ("onnx", "pt2")
-    """Of the export, for programs without this project; model.safetensors is always written."""
+    formats: tuple[Literal["onnx", "pt2"], ...] | None = None
+    """Formats of the export for programs without this project, both if not given; model.safetensors is always written."""
     allow_overlap: bool = False
     """Go on where train, val and test share pictures or places; every report says so."""
     dry_run: bool = False

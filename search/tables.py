@@ -162,7 +162,9 @@ def print_next_steps(console: Console, outcome: Outcome, tracker: Tracker) -> No
     if tracker.has_champion:
         _line(console, "champion", f"models:/{tracker.name}@{ALIAS}")
     elif "onnx" not in outcome.plan.formats:
-        _line(console, "champion", "none: MLflow's registry is given an ONNX model, and --formats leaves ONNX out")
+        _line(
+            console, "champion", "none: --formats leaves out ONNX, which MLflow's registry needs; add onnx to --formats"
+        )
     _line(console, "measure", shlex.join([*evaluate, "--split", "/".join(measured.parts[-2:])]))
 
 

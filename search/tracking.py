@@ -17,7 +17,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
-from search.champion import register
+from search.champion import dethrone, register
 from search.comparison import VIEW_TAG, view
 from search.records import TrialKey, TrialRecord, note
 from vpr.errors import ConfigError
@@ -54,7 +54,9 @@ class Ending:
     leaves: list[str]
     """That varied in all trials, the most important first."""
     export: Path | None = None
-    """Of the winner, which becomes the champion of the search's registered model."""
+    """Folder of the winner's export."""
+    is_registered: bool = True
+    """Whether the export becomes the champion of the search's registered model; else that has none."""
     winner: Mapping[str, str] = field(default_factory=dict)
     """Its `trial` and `seed`."""
 
@@ -181,7 +183,9 @@ class Tracker:
         for file, folder in ending.artifacts.items():
             if file.exists():
                 self._later(partial(self.client.log_artifact, self.parent, str(file), folder))
-        if export := ending.export:
+        if ending.export and not ending.is_registered:
+            self._later(lambda: dethrone(self.client, self.name))
+        elif export := ending.export:
             given = self.client, self.experiment, self.parent, self.name
             tags = {"search_id": self.search_id, **ending.winner}
 

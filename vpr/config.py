@@ -7,7 +7,7 @@ None for all others, and setting it for one of those is an error. Nothing else i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 Value = str | int | float | bool | tuple[int, ...] | None
 
@@ -42,6 +42,8 @@ MINABLE_LOSSES = ("triplet", "contrastive", "circle", "multi_similarity", "ntxen
 LOSSES = (*MINABLE_LOSSES, *CLASSIFIER_LOSSES, "fast_ap", "smooth_ap", "centroid_triplet")
 MINERS = ("none", "multi_similarity", "triplet_semihard", "triplet_hard", "pair_margin")
 AGGREGATIONS = ("avg", "gem", "cosplace", "convap", "mixvpr", "netvlad")
+EXPORT_FORMATS: tuple[Literal["onnx", "pt2"], ...] = ("onnx", "pt2")
+"""Formats of a finished model that need none of this project."""
 TORCHVISION_BACKBONES = ("resnet18", "resnet50")
 ADAMS = ("adam", "adamw", "nadam", "radam")
 

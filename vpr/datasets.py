@@ -15,8 +15,9 @@ from vpr.discovery import find_tests, find_train, find_val, set_name
 from vpr.errors import DataError
 from vpr.folders import Folders
 from vpr.index import RetrievalIndex, TrainIndex, retrieval_index, train_index
-from vpr.listing import PathList, walk
+from vpr.listing import PathList
 from vpr.names import position
+from vpr.walking import walk
 
 __all__ = ["Folders", "Places", "RetrievalSet", "find_images", "find_sets", "position"]
 VAL_SET = "sf_xs/val"

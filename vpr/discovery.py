@@ -15,9 +15,11 @@ from vpr.folder_facts import (
     retrieval_sets,
     subfolders,
 )
-from vpr.listing import Listing, Spread, walk
+from vpr.listing import Listing
 from vpr.msls import VAL_CITIES, is_city
 from vpr.names import is_place, note
+from vpr.spread import Spread
+from vpr.walking import walk
 
 GSV_CITIES_FOLDERS = ("gsv_xs", "gsv_cities", "gsv-cities", "gsv-cities-light")
 TEST_SETS = ("sf_xs/test", "tokyo_xs/test")
@@ -33,7 +35,7 @@ def listing_of(folder: Path, spread: Spread = map) -> Listing:
 
     Args:
         folder: Folder of a set, or of queries.
-        spread: As for `vpr.listing.walk`.
+        spread: As for `vpr.walking.walk`.
 
     Returns:
         The listing, for `read_train` or `read_retrieval`.

@@ -12,11 +12,11 @@ from safetensors.torch import save
 
 from vpr.backbones import read_weights
 from vpr.checkpoint import best_file, read_checkpoint
-from vpr.config import TrialConfig
+from vpr.config import EXPORT_FORMATS, TrialConfig
 from vpr.data import Retrieval, open_retrieval
 from vpr.epochs import epoch_files
 from vpr.errors import ConfigError, WeightsError
-from vpr.formats import FORMATS, ONNX, PT2, Forward, prove, read_onnx, read_pt2, write_formats
+from vpr.formats import ONNX, PT2, Forward, prove, read_onnx, read_pt2, write_formats
 from vpr.leaves import from_leaves, to_leaves
 from vpr.model import PlaceModel
 
@@ -31,12 +31,21 @@ def write_export(
     val: Path,
     budget_gb: float | None = None,
     on_bad_image: str = "error",
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = EXPORT_FORMATS,
 ) -> None:
     """Turn a checkpoint file into an export; the folder appears whole or not at all, replacing an older one.
 
-    metrics: what is known of the model, for metrics.json; val: folder of the set on which each format is compared with the
-    checkpoint; formats: those beside model.safetensors; the rest as for `vpr.data.open_retrieval`. Raises WeightsError where a format gives other descriptors or recall.
+    Args:
+        folder: Of the export.
+        checkpoint: File of a training.
+        metrics: What is known of the model, for metrics.json.
+        val: Folder of the set on which each format is compared with the checkpoint.
+        budget_gb: As for `vpr.data.open_retrieval`.
+        on_bad_image: As for `vpr.data.open_retrieval`.
+        formats: Those besides model.safetensors.
+
+    Raises:
+        WeightsError: A format cannot be written, or gives other descriptors or recalls.
     """
     model, config = load_model(checkpoint)
     retrieval = open_retrieval(val, config.data, budget_gb, on_bad_image)

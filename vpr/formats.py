@@ -16,8 +16,6 @@ from vpr.evaluate import vectors
 from vpr.recall import NS, answers, recalls
 
 ONNX, PT2 = "model.onnx", "model.pt2"
-FORMATS = ("onnx", "pt2")
-"""Formats that need none of this project; model.safetensors is always written."""
 Forward = Callable[[Tensor], Tensor]
 """Images (B, 3, H, W) float32 in 0..1 -> descriptors (B, D) of unit length."""
 TOLERANCE = 1e-4
@@ -36,13 +34,16 @@ def write_formats(folder: Path, model: nn.Module, image_size: tuple[int, int], f
         folder: Where the files go.
         model: In evaluation mode.
         image_size: Height and width in pixels.
-        formats: Of `FORMATS`.
+        formats: Of `vpr.config.EXPORT_FORMATS`.
 
     Raises:
         WeightsError: The model cannot be traced.
     """
     if not formats:
         return
+    if "onnx" in formats:
+        import onnx  # noqa: F401 - only who exports needs it; outside of `try`, since no other backbone helps if it is missing
+    name = " and ".join(formats)
 
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -54,16 +55,18 @@ def write_formats(folder: Path, model: nn.Module, image_size: tuple[int, int], f
             batch = torch.export.Dim("batch", min=1)
             program = torch.export.export(model, (torch.rand(2, 3, *image_size),), dynamic_shapes=({0: batch},))
             if "pt2" in formats:
+                name = PT2
                 with (folder / PT2).open("wb") as sink:  # torch's own writer has no OSError for a full disk
                     torch.export.save(program, sink)
             if "onnx" in formats:
+                name = ONNX
                 _write_onnx(folder / ONNX, program)
     except OSError:
         raise
     except Exception as fault:  # the exporters have no common error type
         reason = " ".join(f"{type(fault).__name__}: {fault}".split())[:200]
         raise WeightsError(
-            f"the model cannot be written as {' and '.join(formats)} ({reason}); take another backbone, or other --formats"
+            f"the model cannot be written as {name} ({reason}); take another backbone, or leave it out of --formats"
         ) from None
     finally:
         logger.setLevel(level)

@@ -18,7 +18,8 @@ from filelock import FileLock
 
 from vpr.discovery import absolute, listing_of, set_name
 from vpr.index_arrays import FORM, facts_of, retrieval_arrays, train_arrays, unpacked, walk_of
-from vpr.listing import Listing, PathList, Spread
+from vpr.listing import Listing, PathList
+from vpr.spread import Spread
 from vpr.store_files import cache_folder
 
 
@@ -126,7 +127,7 @@ def train_index(folder: Path, session: str = "", spread: Spread = map) -> TrainI
     Args:
         folder: Of the set.
         session: Of the search that asks. An index that this search has checked on this machine is taken without a walk.
-        spread: As for `vpr.listing.walk`.
+        spread: As for `vpr.walking.walk`.
 
     Raises:
         DataError: The folder is not a training set, or cannot be read.

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from vpr.errors import DataError
-from vpr.listing import Listing, Spread
+from vpr.listing import Listing
 from vpr.names import CHUNK
 from vpr.retrieval_layouts import read_retrieval
+from vpr.spread import Spread
 from vpr.train_layouts import read_train
 
 FORM = 2

@@ -2,19 +2,18 @@
 
 import gc
 import json
-import multiprocessing
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from vpr.folders import Folders
 from vpr.index import train_index
 from vpr.overlap import find_overlap
+from vpr.spread import spread
 from vpr.store_files import cache_folder
 
 MANY = 20_000
@@ -22,37 +21,41 @@ MANY = 20_000
 
 
 @contextmanager
-def prepared(folders: Folders, radius_m: float, session: str) -> Iterator[None]:
+def prepared(folders: Folders, radius_m: float, session: str) -> Iterator[bool]:
     """Index and compare the sets in another process if train is large; `train_index` and `find_overlap` have them at once after that.
 
-    In a thread the index would take as long as both works together: each file that is asked for hands over Python's lock.
+    A thread would win nothing: each file that is asked for hands over Python's lock.
 
     Args:
         folders: Of the sets.
         radius_m: As for `vpr.overlap.find_overlap`.
         session: Of the search that asks, as for `vpr.index.train_index`.
+
+    Yields:
+        Whether another process is at work.
     """
     if not _is_large(folders.train):
-        yield
+        yield False
         return
     whole = folders.below(Path.cwd())  # the process runs in another folder
     sets = [{name: os.fspath(path) for name, path in own.items()} for own in (whole.vals, whole.tests)]
     given = json.dumps([os.fspath(whole.train), *sets, radius_m, session])
     # A relative $VPR_CACHE would be another cache there.
     environment = {**os.environ, "VPR_CACHE": os.fspath(cache_folder())}
-    # What it raises is raised again by who asks for the index.
+    # Its errors are not shown: `train_index` and `find_overlap` raise them again in this process.
     process = subprocess.Popen(
         [sys.executable, "-m", "vpr.large_sets", given],
         cwd=Path(__file__).parent.parent,
         env=environment,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
-        yield
+        yield True
         process.wait()
     finally:
         if process.poll() is None:  # another set has an error
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # the forks too: without their parent they would wait for ever
             process.wait()
 
 
@@ -64,27 +67,6 @@ def _is_large(folder: Path) -> bool:
         if count > MANY:
             return True
     return False
-
-
-_work: tuple[Callable[[Any], Any], list[Any]]
-
-
-def spread(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterable[Any]:
-    """Call a function for each task, as `map` does, in one process for each core; results come in the order of the tasks.
-
-    The processes are forks, so that neither function nor tasks are copied. No thread may run in this process.
-    """
-    global _work
-    if sys.platform != "linux":  # system libraries of macOS do not bear a fork
-        return map(function, tasks)
-    _work = function, list(tasks)
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
-        return list(pool.map(_do, range(len(_work[1]))))
-
-
-def _do(task: int) -> Any:
-    function, tasks = _work
-    return function(tasks[task])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vpr.errors import DataError
-from vpr.listing import Spread
+from vpr.spread import Spread
 
 HEADING = 9
 """Field with the compass direction of the camera, in degrees."""
@@ -37,7 +37,7 @@ def positions(names: Sequence[str], spread: Spread = map) -> np.ndarray:
 
     Args:
         names: N names.
-        spread: Calls what takes names apart.
+        spread: `map`, or `vpr.spread.spread`.
     """
     chunks = (names[start : start + CHUNK] for start in range(0, len(names), CHUNK))
     return np.concatenate([np.empty((0, 3)), *spread(_positions, chunks)])

@@ -15,7 +15,7 @@ import numpy as np
 
 from vpr.folders import Folders
 from vpr.index import Index, RetrievalIndex, retrieval_index, train_index
-from vpr.listing import Spread
+from vpr.spread import Spread
 from vpr.store_files import cache_folder
 
 FORM = 2
@@ -73,7 +73,7 @@ def find_overlap(folders: Folders, radius_m: float, session: str = "", spread: S
         folders: Of train, the val sets and the test sets.
         radius_m: Metres up to which a training image is near.
         session: As for `vpr.index.train_index`.
-        spread: As for `vpr.listing.walk`.
+        spread: As for `vpr.walking.walk`.
     """
     folders = folders.below(Path.cwd())  # what is kept holds in any current folder
     train = train_index(folders.train, session)
@@ -190,7 +190,7 @@ def _edges(part: _Part, rows: np.ndarray, spread: Spread) -> np.ndarray:
     found = read(first[:TASK])
     # Threads help where each file waits for a disk or a network; from memory they only wait for each other.
     is_slow = time.perf_counter() - begun > TASK * SLOW_SECONDS
-    tasks = np.split(first[TASK:], range(TASK, len(first) - TASK, TASK))
+    tasks = [first[begin : begin + TASK] for begin in range(TASK, len(first), TASK)]
     with ThreadPoolExecutor(AT_ONCE) as threads:
         found += [edge for edges in (threads.map if is_slow else spread)(read, tasks) for edge in edges]
     return np.array(found, np.uint64)[back.ravel()]

@@ -7,9 +7,10 @@ import numpy as np
 
 from vpr.errors import DataError
 from vpr.gsv_cities import is_gsv_cities, read_gsv_cities
-from vpr.listing import Listing, Spread
+from vpr.listing import Listing
 from vpr.names import headings, is_place, note, positions
 from vpr.positions import refuse_degrees
+from vpr.spread import Spread
 from vpr.tables import TrainTable
 
 
@@ -27,7 +28,7 @@ def read_train(listing: Listing, spread: Spread = map) -> TrainTable:
 
     Args:
         listing: What is below the set's folder, from `vpr.discovery.listing_of` or `walk`.
-        spread: Calls what takes names apart.
+        spread: `map`, or `vpr.spread.spread`.
 
     Returns:
         The training images; `places` is None if their names say positions alone, for `vpr.cells.classes`.

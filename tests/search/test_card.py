@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from search import card
-from search.champion import register
+from search.champion import dethrone, register
 from search.registry import fetch
 from vpr.checkpoint import save_checkpoint
 from vpr.datasets import find_sets
@@ -111,6 +111,9 @@ def test_a_champion_is_registered_once_however_often_it_is_tried(staged, registr
     champion = client.get_model_version_by_alias("v1.2", "champion")
     assert (int(champion.version), champion.description) == (2, "the answer")
     assert (fetch("models:/v1.2@champion", tmp_path / "here") / "model.onnx").exists()
+    for name in ("v1.2", "never registered"):  # the winner of a later session has no ONNX model
+        dethrone(client, name)
+    assert client.get_registered_model("v1.2").aliases == {} and len(client.search_model_versions("name = 'v1.2'")) == 2
 
 
 def test_a_model_that_the_registry_does_not_have(registry, tmp_path):

@@ -24,5 +24,5 @@ def test_what_we_start_listens_on_loopback_alone():
         }
     finally:
         ray.shutdown()
-    assert ray_start.resources() == (counted["CPU"], counted.get("GPU", 0)) == (psutil.cpu_count(), 0)
+    assert ray_start.resources() == (counted["CPU"], counted.get("GPU", 0))
     assert slots.where == "this machine" and addresses and addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}

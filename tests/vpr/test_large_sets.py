@@ -1,7 +1,10 @@
 """A large training set is indexed and compared by another process, beside the command that needs it."""
 
+import os
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from layouts import image, named, retrieval
 
@@ -48,7 +51,17 @@ def test_it_finds_what_this_process_finds_alone(folders, monkeypatch):
     assert (index.names, index.facts) == (alone.names, alone.facts) and overlap == find_overlap(folders, 25.0)
 
 
-def test_it_ends_with_the_command_that_fails(folders):
+def test_it_ends_with_the_command_that_fails_and_leaves_no_process(folders, monkeypatch):
+    begun = []
+
+    def begin(*given, **more):
+        begun.append(subprocess_popen(*given, **more))
+        return begun[0]
+
+    subprocess_popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", begin)
     with pytest.raises(ZeroDivisionError), prepared(folders, 25.0, "session"):
         raise ZeroDivisionError
     assert not list(Path("cache/index").glob("*.partial*"))
+    (process,) = begun
+    assert not [one for one in psutil.process_iter() if os.getpgid(one.pid) == process.pid]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from vpr.errors import DataError
-from vpr.large_sets import spread
-from vpr.listing import walk
+from vpr.index_arrays import walk_of
+from vpr.spread import spread
+from vpr.walking import walk
 
 
 def files(root, *names):
@@ -108,7 +109,7 @@ def test_only_the_given_parts_are_looked_at(tmp_path):
 
 def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
     """Folders with an image's suffix, files with a folder's name, links and gaps, in tasks of two files."""
-    monkeypatch.setattr("vpr.listing.TASK", 2)
+    monkeypatch.setattr("vpr.walking.TASK", 2)
     files(tmp_path, *(f"{city}/{number}.jpg" for city in ("a", "b.jpg", "c", "c/d") for number in range(5)))
     files(tmp_path, "README", "b.csv", "c/._0.jpg", "z.jpeg")
     (tmp_path / "a/2.JPG").touch()
@@ -117,11 +118,12 @@ def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
     (tmp_path / "license").symlink_to("README")
     (tmp_path / "again").symlink_to("a")
     (tmp_path / "twice.jpg").symlink_to("c")
+    (tmp_path / "zurich").symlink_to("nowhere")
     one, several = walk(tmp_path), walk(tmp_path, spread=spread)
     assert np.array_equal(one.facts, several.facts)
-    assert vars(one) | {"facts": 0} == vars(several) | {"facts": 0}
+    assert vars(one) | {"facts": 0} == vars(several) | {"facts": 0} and walk_of(one) == walk_of(several)
     assert len(one.names) == 22 and one.names[:4] == ["a/0.jpg", "a/1.jpg", "a/2.jpg", "a/3.jpg"]
-    assert one.odd == {"a/2.JPG": "is empty"} and one.repeated == ["again", "twice.jpg"]
+    assert one.odd == {"zurich": "is a broken link", "a/2.JPG": "is empty"} and one.repeated == ["again", "twice.jpg"]
     assert [one.facts[row, 3] for row in range(22)] == [(tmp_path / name).stat().st_ino for name in one.names]
 
 
@@ -134,7 +136,7 @@ AS_A_USER = """
 import os, sys
 from pathlib import Path
 from vpr.errors import DataError
-from vpr.listing import walk
+from vpr.walking import walk
 if os.getuid() == 0:  # who may read everything
     os.setgid(65534)
     os.setuid(65534)

@@ -14,10 +14,10 @@ from layouts import gsv_cities, image, named
 from vpr.cells import classes
 from vpr.discovery import listing_of
 from vpr.errors import DataError
-from vpr.listing import walk
 from vpr.positions import from_degrees
 from vpr.retrieval_layouts import read_retrieval
 from vpr.train_layouts import read_train
+from vpr.walking import walk
 
 
 def test_gsv_xs_with_what_macos_leaves_has_the_counts_of_the_tool(tmp_path):
