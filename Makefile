@@ -7,13 +7,16 @@ FAULTS ?= 20
 SEED ?= 1
 
 FINISHED := tests/search/test_search.py tests/search/test_gallery.py tests/search/test_val_sets.py
-.PHONY: search test test-finished test-searches test-parts test-long check fresh test-cluster test-browser test-docs soak simulate bench growth lint format lock clean
+.PHONY: search test check-fast test-finished test-searches test-parts test-long check fresh test-cluster test-browser test-docs soak simulate bench growth lint format lock clean
 
 search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
 	$(BIN)/python search/run.py --space losses $(ARGS)
 
 test: lint  ## Format check, lint, types, import rule, tests.
 	$(MAKE) --no-print-directory -j3 -Oline test-searches test-finished test-parts
+
+check-fast: lint  ## For the edit loop: format check, lint, types, import rule, and the tests that take no seconds; about a minute.
+	$(BIN)/python -m pytest -m "not search and not long and not slow"
 
 test-finished: .venv/.ready  ## What finished searches leave behind; a search mostly waits, so that this and the next share two cores.
 	$(BIN)/python -m pytest -m "search and not long" $(FINISHED)

@@ -140,11 +140,13 @@ def find_folders(settings: SearchSettings, copy: Path | None) -> Folders:
     if root is None and not (train and vals):
         raise DataError("--train and --val go together when there is no --data; give the other one too, or --data")
     if root is None or (train and vals and settings.data is None):
-        folders = Folders(train.resolve(), vals, tests)  # type: ignore[union-attr]
+        folders = Folders(discovery.resolved(train), vals, tests)  # type: ignore[arg-type]
     else:
-        here = root.resolve()
+        here = discovery.resolved(root)
         train = train or find_train(here)  # first: it says where `here` is a wrong folder
-        folders = Folders(train.resolve(), vals or {VAL_SET: find_val(here).resolve()}, tests or find_tests(here))
+        folders = Folders(
+            discovery.resolved(train), vals or {VAL_SET: discovery.resolved(find_val(here))}, tests or find_tests(here)
+        )
     given = {name for name, _ in map(_named_folder, settings.val)}
     if both := (given | set(folders.reported_vals)) & set(folders.tests):
         raise ConfigError(f"{min(both)} names a val set and a test set; rename one of them")

@@ -22,11 +22,13 @@ def test_no_file_in_search_carries_a_librarys_name():
     assert not {file.stem for file in (ROOT / "search").glob("*.py")} & (taken | {"spaces", "vpr"})
 
 
+@pytest.mark.slow
 def test_the_driver_needs_no_torch():
     code = "import sys, search.plan, search.tuning, search.finals, search.summary; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script", ["run", "export", "gallery", "report", "doctor", "serve", "train", "evaluate", "describe", "locate"]
 )

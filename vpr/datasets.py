@@ -202,7 +202,10 @@ def read_places(folder: Path, config: DataConfig, without: Container[Path] = (),
             "lower it, or leave out --set data/skip_small_places=false"
         )
     if not is_large.any():
-        raise DataError(f"{folder} has no place with data/images_per_place={least} images; lower it")
+        raise DataError(
+            f"{folder} has no place with data/images_per_place={least} images; lower it (places are read as layout {index.layout}, "
+            f"first image {index.names[0]})"
+        )
     # All images, so that trials that leave out other places share one store.
     labels = np.where(is_large, np.cumsum(is_large) - 1, -1)[places]
     return Places(index, rows, labels, small, None if groups is None else groups_of_places(labels, groups))

@@ -15,7 +15,7 @@ from vpr.folder_facts import (
     retrieval_sets,
     subfolders,
 )
-from vpr.listing import Listing
+from vpr.listing import Listing, is_folder_at
 from vpr.msls import VAL_CITIES, is_city
 from vpr.names import is_place, note
 from vpr.spread import Spread
@@ -69,7 +69,7 @@ def set_name(folder: Path) -> str:
     `images` and `processed` are passed over (`pitts30k/test`), and a queries folder follows the name of its set
     (`svox/test/queries_sun`).
     """
-    whole = folder.resolve()
+    whole = resolved(folder)
     if is_queries_folder(whole):
         return set_name(whole.parent) + ("" if whole.name == "queries" else f"/{whole.name}")
     parts = whole.parts
@@ -104,7 +104,7 @@ def find_train(root: Path) -> Path:
         return found
     if is_gsv_cities_folder(root):
         return root
-    if not root.is_dir():
+    if not is_folder_at(root):
         raise DataError(f"{root} is not a folder; give --data the folder that holds gsv_xs, sf_xs and tokyo_xs")
     for above in absolute(root).parents[:2]:
         if _train_of(above) is not None:
@@ -115,7 +115,7 @@ def find_train(root: Path) -> Path:
             raise DataError(f"{root} has its sets one folder too deep; give --data {below}")
         if deeper is not None:
             raise DataError(f"{root} has its training set one folder too deep; give --train {deeper}, or move it up")
-    if (root / "train").is_dir():
+    if is_folder_at(root / "train"):
         raise DataError(f"{root} has no gsv_xs/train folder, but train; give --train {root / 'train'}")
     raise DataError(
         f"{root} has no gsv_xs/train folder (or GSV-Cities' Dataframes and Images); add it, or give --train"
@@ -124,7 +124,7 @@ def find_train(root: Path) -> Path:
 
 def _train_of(root: Path) -> Path | None:
     """Return the training set directly below `root`, None if there is none."""
-    if (root / "gsv_xs/train").is_dir():
+    if is_folder_at(root / "gsv_xs/train"):
         return root / "gsv_xs/train"
     if _has_places(root / "gsv_xs"):
         return root / "gsv_xs"
@@ -153,7 +153,7 @@ def _val_of(root: Path) -> Path | None:
 def _below(root: Path, name: str) -> Path | None:
     """Return the folder of a set, as `sf_xs/val` or as `sf_xs/images/val`."""
     whole, part = name.split("/")
-    return next((each for each in (root / name, root / whole / "images" / part) if each.is_dir()), None)
+    return next((each for each in (root / name, root / whole / "images" / part) if is_folder_at(each)), None)
 
 
 def find_tests(root: Path) -> dict[str, Path]:
@@ -182,7 +182,7 @@ def check_train(folder: Path) -> None:
             "(or call the folder train, to train on its positions)"
         )
     trains = (here / part for part in ("train", "images/train", "processed/train"))
-    inside = _train_of(here) or next((train for train in trains if train.is_dir()), None)
+    inside = _train_of(here) or next((train for train in trains if is_folder_at(train)), None)
     # A folder that holds the training set alone may be given: its images are those of the set.
     if inside is not None and any(len(subfolders(each)) > 1 for each in (here, inside.parent)):
         raise DataError(f"{folder} has other folders beside the training set; give --train {inside}")
@@ -221,4 +221,12 @@ def _has_places(folder: Path, depth: int = 1) -> bool:
 
 def absolute(folder: Path) -> Path:
     """Return the whole path, in which `.` has a name and a link keeps its own."""
-    return folder.resolve() if ".." in folder.parts else folder.absolute()
+    return resolved(folder) if ".." in folder.parts else folder.absolute()
+
+
+def resolved(folder: Path) -> Path:
+    """Return the whole path without links; raises DataError for a link that leads to itself."""
+    try:
+        return folder.resolve()
+    except (RuntimeError, OSError):  # RuntimeError until Python 3.12
+        raise DataError(f"{folder} is a link that leads to itself; give the folder that it was meant for") from None

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from vpr.listed_sets import DATABASE_ENDS
-from vpr.listing import IMAGE_SUFFIXES, SYSTEM_FOLDERS, is_folder
+from vpr.listing import IMAGE_SUFFIXES, SYSTEM_FOLDERS, is_folder, is_folder_at
 from vpr.msls import VAL_CITIES, is_city
 from vpr.retrieval_layouts import DATABASES, is_queries
 
@@ -16,7 +16,7 @@ LOOKED_AT = 2000
 
 def databases(folder: Path) -> list[str]:
     """Return the names of the folders of database images."""
-    return [part for part in DATABASES if (folder / part).is_dir()]
+    return [part for part in DATABASES if is_folder_at(folder / part)]
 
 
 def queries(folder: Path) -> list[str]:
@@ -62,19 +62,19 @@ def first_image(folder: Path, depth: int) -> Path | None:
 
 def is_gsv_cities_folder(folder: Path) -> bool:
     """Tell whether a folder is full GSV-Cities."""
-    return (folder / "Dataframes").is_dir() and (folder / "Images").is_dir()
+    return is_folder_at(folder / "Dataframes") and is_folder_at(folder / "Images")
 
 
 def is_queries_folder(folder: Path) -> bool:
     """Tell whether a folder holds queries and has a database beside it."""
-    return is_queries(folder.name) and folder.is_dir() and bool(databases(folder.parent))
+    return is_queries(folder.name) and is_folder_at(folder) and bool(databases(folder.parent))
 
 
 def is_retrieval(folder: Path) -> bool:
     """Tell whether a folder is a set with a database and queries, in any layout."""
     if is_queries_folder(folder) or (databases(folder) and queries(folder)) or is_city(folder):
         return True
-    if (folder / "ref").is_dir() and (folder / "query").is_dir():
+    if is_folder_at(folder / "ref") and is_folder_at(folder / "query"):
         return True
     if any(is_city(above / city) for above in (folder, folder / "train_val") for city in VAL_CITIES):
         return True

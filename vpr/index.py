@@ -152,7 +152,7 @@ def _found(
     checked = file.with_suffix(".checked")
     with FileLock(file.with_suffix(".lock")):
         known = _opened(file)
-        is_trusted = known and session and checked.exists() and checked.read_text() == session
+        is_trusted = known and session and checked.exists() and checked.read_bytes() == session.encode()
         if not is_trusted:
             listing = listing_of(folder, spread)
             walk = walk_of(listing)

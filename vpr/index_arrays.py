@@ -16,7 +16,7 @@ from vpr.retrieval_layouts import read_retrieval
 from vpr.spread import Spread
 from vpr.train_layouts import read_train
 
-FORM = 2
+FORM = 3
 """Version of the arrays and facts; an index of another one is built again."""
 
 

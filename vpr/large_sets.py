@@ -3,7 +3,6 @@
 import gc
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from vpr.folders import Folders
 from vpr.index import train_index
 from vpr.overlap import find_overlap
-from vpr.spread import spread
+from vpr.spread import end_with_parent, spread
 from vpr.store_files import cache_folder
 
 MANY = 20_000
@@ -47,15 +46,16 @@ def prepared(folders: Folders, radius_m: float, session: str) -> Iterator[bool]:
         [sys.executable, "-m", "vpr.large_sets", given],
         cwd=Path(__file__).parent.parent,
         env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     try:
         yield True
         process.wait()
     finally:
         if process.poll() is None:  # another set has an error
-            os.killpg(process.pid, signal.SIGTERM)  # the forks too: without their parent they would wait for ever
+            process.terminate()
             process.wait()
 
 
@@ -70,6 +70,7 @@ def _is_large(folder: Path) -> bool:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     gc.disable()  # it would look through millions of short lists, of which none refers to itself
     train, vals, tests, radius_m, session = json.loads(sys.argv[1])
     train_index(Path(train), session, spread)

@@ -88,3 +88,8 @@ def is_folder(entry: "os.DirEntry[str]") -> bool:
         return entry.is_dir()
     except OSError:
         return False
+
+
+def is_folder_at(path: Path) -> bool:
+    """Tell whether a path leads to a folder. `Path.is_dir` raises for what lies in another user's folder, until Python 3.14."""
+    return os.path.isdir(path)  # noqa: PTH112

@@ -80,9 +80,12 @@ def _zone(number: str, band: str) -> float:
 
 
 def note(name: str) -> str:
-    """Return the second-last `@` field of a name, which is GSV-XS's place; empty where there is none."""
-    fields = name.rsplit("@", 2)
-    return fields[1] if len(fields) == 3 else ""
+    """Return the second-last `@` field of a name, which is GSV-XS's place; empty where there is none.
+
+    Only the last part of a path counts, and only if its fields go beyond the heading: `@east@north@my-image@.jpg` has no note.
+    """
+    own = name[name.rfind("/") + 1 :]
+    return own.rsplit("@", 2)[1] if own.count("@") > HEADING + 1 else ""
 
 
 VIEW_NOTE = re.compile(r"(day|night)_[a-z]*_[a-z]+|pitch\d+_yaw\d+")

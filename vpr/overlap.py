@@ -18,10 +18,12 @@ from vpr.index import Index, RetrievalIndex, retrieval_index, train_index
 from vpr.spread import Spread
 from vpr.store_files import cache_folder
 
-FORM = 2
+FORM = 3
 """Version of what is kept; a comparison by another one is made again."""
 ZONE_M = 1e8
 """Metres put between two UTM zones, more than any zone is wide or high."""
+UNREAD = 0
+"""Instead of the hash of a file that cannot be read."""
 EDGE = 1024
 """Bytes at the start and at the end of a file that are compared before the whole of it."""
 TASK = 256
@@ -86,7 +88,10 @@ def find_overlap(folders: Folders, radius_m: float, session: str = "", spread: S
         return _from_json(json.loads(file.read_text()))
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         pass  # not known yet, or a damaged file: the sets are compared again
-    overlap = _compare(train, others, tests, radius_m, spread)
+    unread: list[Path] = []
+    overlap = _compare(train, others, tests, radius_m, spread, unread)
+    if unread:
+        return overlap  # not kept: those files may be readable, and equal to others, in the next search
     partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
     try:
         partial.write_text(json.dumps(asdict(overlap), default=str))
@@ -103,9 +108,14 @@ def _from_json(known: dict[str, Any]) -> Overlap:
 
 
 def _compare(
-    train: Index, others: dict[str, RetrievalIndex], tests: list[str], radius_m: float, spread: Spread
+    train: Index,
+    others: dict[str, RetrievalIndex],
+    tests: list[str],
+    radius_m: float,
+    spread: Spread,
+    unread: list[Path],
 ) -> Overlap:
-    """Compare the sets; the others are the val sets, then the tests."""
+    """Compare the sets; the others are the val sets, then the tests. `unread` gets files that cannot be read."""
     from scipy.spatial import cKDTree  # only here: its import would delay the first line of a search
 
     places = _flatten({"train": train.utm, **{name: index.utm for name, index in others.items()}})
@@ -124,7 +134,7 @@ def _compare(
     known_of = {name: own[np.isfinite(own[:, 0])] for name, own in places.items()}
     vals = [name for name in others if name not in tests]
     near_val = {name: sum(_near(known_of[val], known_of[name], radius_m) for val in vals) for name in tests}
-    return Overlap(_same(train, others, tests, spread), near, near_val, len(train) - len(known))
+    return Overlap(_same(train, others, tests, spread, unread), near, near_val, len(train) - len(known))
 
 
 def _near(images: np.ndarray, others: np.ndarray, radius_m: float) -> int:
@@ -149,7 +159,9 @@ class _Part:
         return self.index.paths[self.rows[row]]
 
 
-def _same(train: Index, others: dict[str, RetrievalIndex], tests: list[str], spread: Spread) -> list[tuple[Path, Path]]:
+def _same(
+    train: Index, others: dict[str, RetrievalIndex], tests: list[str], spread: Spread, unread: list[Path]
+) -> list[tuple[Path, Path]]:
     """Return the files of two parts with the same content: sizes first, then the edges of files, then whole files."""
     parts = [_Part("train", "train", train, np.arange(len(train)))]
     for name, index in others.items():
@@ -159,9 +171,11 @@ def _same(train: Index, others: dict[str, RetrievalIndex], tests: list[str], spr
     pairs: set[tuple[Path, Path]] = set()
     alike = _may_be_equal(parts)
     edges = [_edges(part, rows, spread) for part, rows in zip(parts, alike, strict=True)]
+    for part, own, rows in zip(parts, edges, alike, strict=True):
+        unread += [part.path(row) for row in rows[own == UNREAD]]
     for (first, own, own_rows), (second, other, other_rows) in combinations(zip(parts, edges, alike, strict=True), 2):
-        for value in np.intersect1d(own, other):
-            pairs |= set(_equal(first, own_rows[own == value], second, other_rows[other == value]))
+        for value in np.setdiff1d(np.intersect1d(own, other), UNREAD):
+            pairs |= set(_equal(first, own_rows[own == value], second, other_rows[other == value], unread))
     return sorted(pairs)
 
 
@@ -174,7 +188,10 @@ def _may_be_equal(parts: list[_Part]) -> list[np.ndarray]:
 
 
 def _edges(part: _Part, rows: np.ndarray, spread: Spread) -> np.ndarray:
-    """Return a hash (n,) uint64 of size, start and end of each file; a file with several names is read once."""
+    """Return a hash (n,) uint64 of size, start and end of each file, `UNREAD` for one that cannot be read.
+
+    A file with several names is read once.
+    """
     if not len(rows):
         return np.zeros(0, np.uint64)
     own = part.rows[rows]
@@ -203,29 +220,43 @@ def _edge(path: str, size: int) -> int:
             ends = os.pread(file, EDGE, 0) + os.pread(file, EDGE, max(0, size - EDGE))
         finally:
             os.close(file)
-    except OSError:  # who opens the set names it, or leaves it out; here it equals no other file
-        ends = path.encode()
+    except OSError:  # what opens the set names it, or leaves it out; here it equals no other file
+        return UNREAD
     return int.from_bytes(hashlib.blake2b(ends + size.to_bytes(8, "little"), digest_size=8).digest(), "little")
 
 
-def _equal(first: _Part, own: np.ndarray, second: _Part, other: np.ndarray) -> Iterator[tuple[Path, Path]]:
-    """Yield the pairs of files whose whole contents agree.
+def _equal(
+    first: _Part, own: np.ndarray, second: _Part, other: np.ndarray, unread: list[Path]
+) -> Iterator[tuple[Path, Path]]:
+    """Yield the pairs of files whose whole contents agree, at most one for each of `other`; `unread` gets what cannot be read.
 
     Two names of one file are no pair where a set is made so: hard links between the database and the queries of one set,
     and a database that two test sets, or two val sets, share (SVOX has one gallery for five sets of queries).
     """
-    contents: dict[bytes, int] = {}
+    contents: dict[bytes, list[int]] = {}
     for row in own:
-        contents.setdefault(hashlib.sha256(first.path(row).read_bytes()).digest(), row)
+        if digest := _digest(first.path(row), unread):
+            contents.setdefault(digest, []).append(row)
     for row in other:
-        here = contents.get(hashlib.sha256(second.path(row).read_bytes()).digest())
-        if here is None:
-            continue
-        is_one_file = bool((first.index.files[first.rows[here]] == second.index.files[second.rows[row]]).all())
-        is_shared = first.is_database and second.is_database and first.role == second.role
-        is_shared = is_shared and is_one_file and first.path(here) == second.path(row)
-        if not (is_one_file and first.set == second.set) and not is_shared:
-            yield first.path(here), second.path(row)
+        alike = contents.get(_digest(second.path(row), unread), [])
+        file = second.index.files[second.rows[row]]
+        linked = [here for here in alike if (first.index.files[first.rows[here]] == file).all()]
+        if first.is_database and second.is_database and first.role == second.role:
+            if any(first.path(here) == second.path(row) for here in linked):
+                continue  # the database is shared, so that its images may repeat each other
+        elif first.set == second.set:
+            alike = [here for here in alike if here not in linked]
+        if alike:
+            yield first.path(alike[0]), second.path(row)
+
+
+def _digest(file: Path, unread: list[Path]) -> bytes:
+    """Return a hash of the whole content; empty if it cannot be read."""
+    try:
+        return hashlib.sha256(file.read_bytes()).digest()
+    except OSError:
+        unread.append(file)
+        return b""
 
 
 def _flatten(places: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,7 +1,9 @@
 """One function for many tasks, in this process or in one for each core."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +12,8 @@ from typing import Any
 Spread = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """`map`, or `spread`."""
 
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl(2)."""
 _work: tuple[Callable[[Any], Any], list[Any]]
 
 
@@ -32,8 +36,14 @@ def spread(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterable[Any
     if count < 2:
         return map(function, tasks)
     _work = function, tasks
-    with ProcessPoolExecutor(count, multiprocessing.get_context("fork")) as pool:
+    with ProcessPoolExecutor(count, multiprocessing.get_context("fork"), end_with_parent) as pool:
         return list(pool.map(_do, range(len(tasks))))
+
+
+def end_with_parent() -> None:
+    """Ask Linux to end this process as soon as the one that began it ends, in whatever way: a fork would wait for tasks for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _do(task: int) -> Any:

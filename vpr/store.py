@@ -101,7 +101,9 @@ def content_digest(name: str, folder: Path, paths: Sequence[Path], state: str | 
 def report_bad(faults: dict[Path, str]) -> Path:
     """Write and return a file that lists the images that cannot be read, with the reason."""
     file = cache_folder() / "bad-images.tsv"
-    _replace(file, "".join(f"{path}\t{reason}\n" for path, reason in faults.items()))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = (f"{_on_one_line(str(path))}\t{_on_one_line(reason)}\n" for path, reason in faults.items())
+    _replace(file, "".join(lines))
     return file
 
 
@@ -172,10 +174,14 @@ def _remembered(bad: Path, folder: Path) -> Iterator[None]:
         raise
 
 
+def _on_one_line(text: str) -> str:
+    return text.replace("\n", "\\n").replace("\t", "\\t")
+
+
 def _replace(file: Path, text: str) -> None:
     partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
     try:
-        partial.write_text(text)
+        partial.write_text(text, errors="surrogateescape")  # names of files that are not UTF-8
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)  # of a full disk

@@ -11,9 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from vpr.errors import DataError
-from vpr.listing import IMAGE_SUFFIXES, SYSTEM_FOLDERS, TABLE_SUFFIXES, Listing
+from vpr.listing import IMAGE_SUFFIXES, SYSTEM_FOLDERS, TABLE_SUFFIXES, Listing, is_folder_at
 from vpr.spread import Spread
 
+OTHER_SUFFIXES = frozenset(
+    {".txt", ".md", ".json", ".yaml", ".yml", ".html", ".pdf", ".log", ".py", ".ipynb", ".mat", ".h5", ".pt", ".pth"}
+    | {".pkl", ".zip", ".tar", ".gz", ".tgz", ".7z"}
+)
+"""Files whose absence hurts no set."""
 USUAL = frozenset({".jpg", ".png", ".JPG"})
 """Last four characters of nearly all images."""
 TASK = 4096
@@ -21,7 +26,7 @@ TASK = 4096
 S_IFMT = 0o170000
 """Bits of a file's mode that say what it is (`stat.S_IFMT` takes no array)."""
 MAX_INT64 = 2**63 - 1
-"""Network file systems (GlusterFS, CephFS) number files up to 2**64 - 1, which no int64 holds."""
+"""Network file systems (GlusterFS, CephFS) number files up to 2**64 - 1, and a broken clock dates them after 2262: no int64 holds these."""
 KINDS = {
     stat.S_IFIFO: "is a named pipe, not a file",
     stat.S_IFSOCK: "is a socket, not a file",
@@ -41,7 +46,7 @@ def walk(folder: Path, only: tuple[str, ...] = (), spread: Spread = map) -> List
     Raises:
         DataError: `folder` is not a folder, or a folder below it cannot be read.
     """
-    if not folder.is_dir():
+    if not is_folder_at(folder):
         raise DataError(
             f"{folder} is not a folder; the layout is database/ and queries/ below each set, or gsv_xs/train"
         )
@@ -111,7 +116,7 @@ def _is_entered(path: str, prefix: str, name: str, found: Listing, folders: Reac
     except OSError as error:
         if is_table:
             found.lost_tables[prefix + name] = _why(error.errno)
-        elif "." not in name:  # without a suffix it was a link to a folder, whose images are missed
+        elif _suffix(name) not in OTHER_SUFFIXES:  # it may have been a link to a folder, whose images are missed
             found.odd[prefix + name] = _why(error.errno)
         return False
     kind = stat.S_IFMT(own.st_mode)
@@ -190,7 +195,7 @@ def _ask(task: list[Run]) -> np.ndarray:
                 except OSError as error:
                     facts.extend((-(error.errno or errno.EIO), 0, 0, 0, 0))
                 else:
-                    facts.extend((own.st_mode, own.st_size, own.st_mtime_ns, *_number(own)))
+                    facts.extend((own.st_mode, own.st_size, min(own.st_mtime_ns, MAX_INT64), *_number(own)))
         finally:
             os.close(folder)
     return np.frombuffer(facts, np.int64).reshape(-1, 5)

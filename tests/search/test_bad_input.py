@@ -14,6 +14,8 @@ from tests.search.commands import refusal
 from vpr.checkpoint import save_checkpoint
 from vpr.leaves import from_leaves
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--set=model/weights=none", "--set=data/image_size=32x56", "--set=data/places_per_batch=8"]
 
 

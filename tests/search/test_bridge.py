@@ -91,6 +91,7 @@ def test_a_pinned_leaf_is_held_under_every_choice_that_has_it(tmp_path):
     assert len({loss.name for loss in losses}) > 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [

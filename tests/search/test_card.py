@@ -20,6 +20,8 @@ from vpr.errors import WeightsError
 from vpr.export import write_export
 from vpr.model import PlaceModel
 
+pytestmark = pytest.mark.slow
+
 RECALLS = {f"recall_at_{n}": 40.0 + n for n in (1, 5, 10, 20)}
 VAL = {f"val/{name}": value for name, value in RECALLS.items()}
 RUN = {"seed": 1, "best": VAL, "test": {"sf_xs/test": RECALLS}}

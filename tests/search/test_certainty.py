@@ -24,6 +24,7 @@ def finalists(random, recalls, seeds, queries, seed_sd):
     return hits, 100 * norm.cdf(middle / np.sqrt(1 + seed_scale**2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "seeds", "queries", "seed_sd"), [(3, 3, 250, 0.01), (2, 2, 200, 0.02)])
 def test_intervals_cover_and_the_group_holds_the_best(count, seeds, queries, seed_sd):
     random = np.random.default_rng(1)
@@ -42,6 +43,7 @@ def test_intervals_cover_and_the_group_holds_the_best(count, seeds, queries, see
     assert np.mean(holds) >= 0.93 and np.mean(sizes) < count - 0.1
 
 
+@pytest.mark.slow
 def test_the_group_is_hardly_larger_than_an_oracle_of_the_noise_would_have_it():
     random = np.random.default_rng(2)
     recalls = np.array([0.64, 0.62, 0.58])
@@ -106,6 +108,7 @@ def test_a_set_of_many_queries_weighs_no_more_than_one_of_few():
     assert weigh(many, few).means == pytest.approx([70]) and weigh(few, many).means == pytest.approx([70])
 
 
+@pytest.mark.slow
 def test_intervals_of_the_mean_of_several_sets_cover():
     random = np.random.default_rng(4)
     covered, holds = [], []

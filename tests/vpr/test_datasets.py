@@ -94,7 +94,7 @@ def test_a_name_without_coordinates_is_refused(tmp_path, name):
 def test_small_places_can_be_left_out(tmp_path):
     for place, views in (("7", 2), ("8", 4)):
         for view in range(views):
-            picture(tmp_path / f"train/@1@2@{view}@{place}@.jpg")
+            picture(tmp_path / f"train/@1@2@30@T@@@{view}@@@@@@@{place}@.jpg")
     found = read_places(tmp_path / "train", DataConfig())
     assert found.count == 1 and str(found.small) == (
         "1 of 2 places have fewer than 4 images and are left out (2 images)"

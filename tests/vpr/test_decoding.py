@@ -154,6 +154,7 @@ def test_pixels_without_a_known_range_are_refused(tmp_path):
             read_image(path, (2, 2))
 
 
+@pytest.mark.slow
 def test_a_large_image_is_read_quietly_and_a_bomb_is_refused(tmp_path):
     Image.new("L", (11_000, 11_000)).save(tmp_path / "large.jpg")
     code = (

@@ -1,6 +1,8 @@
 """Sets are found and named, and a wrong folder is answered with the right one."""
 
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from vpr.discovery import (
     find_train,
     find_val,
     listing_of,
+    resolved,
     set_name,
 )
 from vpr.errors import DataError
@@ -183,3 +186,21 @@ def test_a_folder_with_several_queries_gives_several_sets(tmp_path):
     assert expand_test("one", retrieval(tmp_path / "one")) == {"one": tmp_path / "one"}
     for name, folder in {**expand_test("svox", svox), **expand_test("xl", sf_xl)}.items():
         assert len(read_retrieval(listing_of(folder)).queries) == 3, name
+
+
+def test_a_link_to_itself_and_a_folder_of_another_user_give_their_own_line(root, monkeypatch):
+    (root / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match="loop is a link that leads to itself"):
+        resolved(root / "loop")
+    stat = os.stat
+
+    def closed(path, *given, **more):
+        if "private" in os.fspath(path) and not str(path).endswith("private"):
+            raise PermissionError(13, "Permission denied", path)
+        return stat(path, *given, **more)
+
+    (root / "private").mkdir()
+    shutil.rmtree(root / "sf_xs/val")
+    monkeypatch.setattr(os, "stat", closed)
+    with pytest.raises(DataError, match="has no sf_xs/val folder"):
+        find_val(root)

@@ -21,6 +21,8 @@ from vpr.formats import read_onnx, read_pt2
 from vpr.leaves import from_leaves
 from vpr.model import PlaceModel
 
+pytestmark = pytest.mark.slow
+
 FILES = {"model.safetensors", "model.onnx", "model.pt2", "config.json", "metrics.json"}
 
 

@@ -46,6 +46,7 @@ def test_what_is_no_regular_file_is_named_and_never_opened(tmp_path, monkeypatch
     Path("self.jpg").symlink_to("self.jpg")
     Path("self.csv").symlink_to("self.csv")
     Path("Paris").symlink_to("/mnt/gone/Paris")
+    Path("St.Louis").symlink_to("/mnt/gone/St.Louis")
     Path("notes.txt").symlink_to("nowhere")
     Path("empty.jpg").touch()
     files(tmp_path, "good.jpg")
@@ -55,6 +56,7 @@ def test_what_is_no_regular_file_is_named_and_never_opened(tmp_path, monkeypatch
     assert found.names == ["good.jpg"] and not found.tables
     assert found.odd == {
         "Paris": "is a broken link",
+        "St.Louis": "is a broken link",
         "empty.jpg": "is empty",
         "gone.jpg": "is a broken link",
         "pipe.jpg": "is a named pipe, not a file",
@@ -92,6 +94,17 @@ def test_sizes_times_and_numbers_are_those_of_the_files(tmp_path):
     found = walk(tmp_path)
     assert found.sizes.tolist() == [own.st_size] * 2 and found.times.tolist() == [own.st_mtime_ns] * 2
     assert np.array_equal(found.files, [[own.st_dev, own.st_ino]] * 2)
+
+
+def test_a_file_of_a_year_that_no_int64_holds_is_listed(tmp_path):
+    files(tmp_path, "a.jpg")
+    try:
+        os.utime(tmp_path / "a.jpg", ns=(2**63, 2**63))
+    except OSError:
+        pytest.skip("this file system has no year 2262")
+    if (tmp_path / "a.jpg").stat().st_mtime_ns < 2**63 - 1:
+        pytest.skip("this file system has no year 2262")
+    assert walk(tmp_path).times.tolist() == [2**63 - 1]
 
 
 def test_a_name_that_is_not_utf8_survives(tmp_path):

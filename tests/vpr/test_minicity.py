@@ -14,6 +14,8 @@ from vpr.minicity.light import Moment
 from vpr.minicity.props import plant_forest
 from vpr.minicity.render import render
 
+pytestmark = pytest.mark.slow
+
 EVAL_SETS = ("sf_xs/val", "sf_xs/test", "tokyo_xs/test")
 POSITIVE_RADIUS_M = 25.0
 

@@ -1,5 +1,6 @@
 """Sets that share pictures or places."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -125,3 +126,53 @@ def test_a_damaged_record_of_the_comparison_is_made_again(sets):
     for damaged in (record.read_text()[:-9], "", "[]", "{}", "\0\0"):
         record.write_text(damaged)
         assert find_overlap(folders, 25.0).near_train == [(train, near, 4.0)]
+
+
+def test_a_comparison_with_a_file_that_cannot_be_read_is_not_kept(sets, monkeypatch):
+    add, folders = sets
+    copy = add(TEST, 5e5, 5e6)
+    shutil.copy(next((folders.train / "a").iterdir()), copy)
+    opened = os.open
+
+    def refusing(path, *given, **more):
+        if os.fspath(path) == str(copy):
+            raise PermissionError(13, "Permission denied", str(copy))
+        return opened(path, *given, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refusing)
+        assert not find_overlap(folders, 25.0).same_pictures
+    assert len(find_overlap(folders, 25.0).same_pictures) == 1
+
+
+def test_a_shared_gallery_may_repeat_its_own_images(tmp_path):
+    """SVOX: two sets of queries beside one gallery, of which two images are equal."""
+    parts = {
+        "train/a": "1e5",
+        "val/database": "2e5",
+        "val/queries": "3e5",
+        "svox/queries_sun": "4e5",
+        "svox/queries_rain": "5e5",
+    }
+    for part, east in parts.items():
+        file = tmp_path / part / f"@{east}@1e6@30@T@@@@@@@@@@7@.jpg"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"another {part}")
+    for north in ("1e6", "1.1e6"):
+        file = tmp_path / f"svox/gallery/@6e5@{north}@30@T@@@@@@@@@@7@.jpg"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("the same image twice")
+    tests = {name: tmp_path / "svox" / name for name in ("queries_sun", "queries_rain")}
+    assert find_overlap(Folders(tmp_path / "train", {"a": tmp_path / "val"}, tests), 25.0).is_clean
+
+
+@pytest.mark.parametrize("linked", ["first", "last"])
+def test_a_copy_of_a_query_beside_a_hard_link_to_it_is_found(sets, linked):
+    add, folders = sets
+    query = add("val/queries", 7e5, 2e6)
+    first, last = (add("val/database", east, 2e6) for east in (6e5, 8e5))
+    link, copy = (first, last) if linked == "first" else (last, first)
+    link.unlink()
+    os.link(query, link)
+    shutil.copy(query, copy)
+    assert find_overlap(folders, 25.0).same_pictures == [(copy, query)]

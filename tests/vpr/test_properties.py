@@ -43,7 +43,7 @@ def test_places_are_read_from_gsv_xs_names_as_they_were_written(places):
     with tempfile.TemporaryDirectory() as folder:
         for number, (place, count) in enumerate(places):
             for view in range(count):
-                name = f"@{number}@{view}@{place}@.jpg"
+                name = f"@{number}@{view}@@@@@@@@@@@@{place}@.jpg"
                 if len(name.encode()) < 250:
                     Image.new("RGB", (1, 1)).save(Path(folder) / name)
         found = read_places(Path(folder), DataConfig(images_per_place=1))

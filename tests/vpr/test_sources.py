@@ -65,6 +65,7 @@ def test_relative_folders_are_found_below_any_copy(city):
     assert found.train == Path("gsv_xs/train") and all(not test.is_absolute() for test in found.tests.values())
 
 
+@pytest.mark.slow
 def test_a_bucket_is_copied(city, monkeypatch):
     """S3 as a mock on loopback speaks it."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

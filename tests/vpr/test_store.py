@@ -16,7 +16,7 @@ from vpr.data import open_data
 from vpr.datasets import find_sets, read_places
 from vpr.errors import BadImagesError, ConfigError, DataError
 from vpr.images import read_image
-from vpr.store import cache_folder, content_digest, open_store
+from vpr.store import cache_folder, content_digest, open_store, report_bad
 
 FORMS = {"decoded": None, "packed": 0}
 """The budget that leads to each form."""
@@ -275,3 +275,10 @@ def test_with_state_and_sizes_no_file_is_touched_to_open_a_store(tmp_path, budge
     monkeypatch.setattr(Lazy, "__getitem__", None)
     assert (pixels(open_store("a", tmp_path / "set", paths, (16, 16), **given)) == built).all()
     assert content_digest("a", tmp_path / "set", paths, "a")
+
+
+def test_the_list_of_bad_images_has_a_line_for_each_name(tmp_path):
+    """Also for names that are not UTF-8, or hold a line end."""
+    names = [os.fsdecode(b"caf\xe9.jpg"), "two\nlines.jpg"]
+    listed = report_bad({tmp_path / name: "is empty" for name in names}).read_bytes().splitlines()
+    assert listed == [os.fsencode(tmp_path) + end for end in (b"/caf\xe9.jpg\tis empty", b"/two\\nlines.jpg\tis empty")]

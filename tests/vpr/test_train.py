@@ -46,6 +46,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaves", CASES, ids=lambda leaves: "-".join(map(str, leaves.values())))
 def test_resume_equals_uninterrupted(leaves, config, data, tmp_path):
     own = from_leaves(leaves, config)
@@ -106,6 +107,7 @@ def test_untrained_epochs_zero_yields_nothing(config, data):
     assert list(Trainer(from_leaves({"training/epochs": 0}, config), data, CPU)) == []
 
 
+@pytest.mark.slow
 def test_export_gives_back_the_trials_recall(config, data, city, tmp_path):
     trainer = Trainer(config, data, CPU)
     *_, last = trainer
@@ -190,6 +192,7 @@ def test_a_hostile_or_foreign_checkpoint_is_refused(config, tmp_path):
         load_latest(tmp_path / "own", from_leaves({"loss/name": "circle"}, config))
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_resumes_and_measures(city, tmp_path):
     def python(*words):
         return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, timeout=300)

@@ -182,3 +182,12 @@ def test_names_that_say_too_little_give_one_line(tmp_path, names, message):
         image(tmp_path / "train" / name)
     with pytest.raises(DataError, match=message):
         read_train(listing_of(tmp_path / "train"))
+
+
+def test_positions_and_names_of_folders_are_no_places(tmp_path):
+    """Names as docs/own-data.md writes them, and folders that hold an `@`."""
+    for north in range(8):
+        for name in (f"@547000.00@{4175000 + north}.00@0.jpg", f"@548000.00@{4175000 + north}.00@10@S@my-image@.jpg"):
+            image(tmp_path / "a@home@2019" / name)
+    table = read_train(listing_of(tmp_path))
+    assert table.layout == "positions" and table.places is None and len(table.rows) == 16
