@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -65,3 +67,24 @@ def test_it_ends_with_the_command_that_fails_and_leaves_no_process(folders, monk
     assert not list(Path("cache/index").glob("*.partial*"))
     (process,) = begun
     assert not [one for one in psutil.process_iter() if os.getpgid(one.pid) == process.pid]
+
+
+SLEEPING = """
+import time
+from vpr.spread import spread
+spread(time.sleep, [60, 60])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="one process does all")
+def test_forks_end_with_a_process_that_is_killed():
+    process = psutil.Popen([sys.executable, "-c", SLEEPING])
+    try:
+        until = time.monotonic() + 60
+        while len(forks := process.children()) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    finally:
+        process.kill()
+    process.wait()
+    assert psutil.wait_procs(forks, timeout=10)[1] == []
