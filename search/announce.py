@@ -12,12 +12,17 @@ def describe(plan: Plan) -> list[str]:
     lines = []
     if plan.preset:
         lines.append("data      MiniCity, with its preset " + _assignments(plan.preset))
-    lines.append(f"train     {plan.folders.train}: {plan.sets.images:,} images, {plan.sets.places:,} places")
-    if len(plan.folders.vals) == 1:
-        lines.append(f"val       {plan.folders.first_val}")
+    sets, folders = plan.sets, plan.folders
+    used = sets.images - sets.small.images
+    lines.append(f"train     {folders.train}: {used:,} images of {sets.places:,} places")
+    if len(folders.vals) == 1:
+        lines.append(f"val       {folders.first_val}: {sets.sizes_of('val')}")
     else:
-        lines.append(f"val       the mean over {len(plan.folders.vals)} sets, each of equal weight")
-        lines += [f"val       {name}: {folder}" for name, folder in plan.folders.vals.items()]
+        lines.append(f"val       the mean over {len(folders.vals)} sets, each of equal weight")
+        lines += [
+            f"val       {name}: {folder}: {sets.sizes_of(f'val/{name}')}" for name, folder in folders.vals.items()
+        ]
+    lines += [f"test      {name}: {sets.sizes_of(name)}; for the finalists alone" for name in folders.tests]
     if plan.pinned:
         lines.append("set       " + _assignments(plan.pinned))
     if plan.time_budget_s is not None:

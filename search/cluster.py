@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -89,8 +88,6 @@ def wait(slots: Slots) -> None:
     """Return when Ray runs; a cluster that was joined runs already."""
     if not slots.is_cluster:
         _start_here()
-        # Ray sets this for a start in the main thread alone: what is open is closed before the process ends.
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
 
 
 def _start_here() -> None:

@@ -43,6 +43,8 @@ class Sets:
     """Images that cannot be read and were left out, by set."""
     ceilings: Mapping[str, tuple[int, int]]
     """Queries without any positive, and all queries, by set."""
+    databases: Mapping[str, int]
+    """Database images, by set."""
     ignored: Mapping[str, tuple[int, str]]
     """Hidden files and system folders, by set: how many, and the first."""
     repeated: Mapping[str, tuple[int, str]]
@@ -51,6 +53,10 @@ class Sets:
     """What the sets share; refused unless --allow-overlap was given."""
     form: Form
     """Of the image store on this machine."""
+
+    def sizes_of(self, name: str) -> str:
+        """Return how many images a val or test set has, in words; `name` is the reported one."""
+        return f"{self.databases[name]:,} database images, {self.ceilings[name][1]:,} queries"
 
     def lines(self) -> list[str]:
         """Return what the start and the reports of a search say of images that do not count, and of recalls that cannot be reached."""
@@ -126,6 +132,7 @@ def look_at_sets(
         small,
         {name: count for name, count in skipped.items() if count},
         ceilings,
+        databases={name: index.database for name, index in indexes.items()},
         ignored=_counted(found, "ignored"),
         repeated=_counted(found, "repeated"),
         overlap=overlap,

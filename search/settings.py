@@ -150,9 +150,10 @@ def find_folders(settings: SearchSettings, copy: Path | None) -> Folders:
     given = {name for name, _ in map(_named_folder, settings.val)}
     if both := (given | set(folders.reported_vals)) & set(folders.tests):
         raise ConfigError(f"{min(both)} names a val set and a test set; rename one of them")
-    if settings.train:
-        check_train(settings.train)
-    for folder in (*vals.values(), *tests.values()):
+    check_train(settings.train or folders.train)
+    for folder in (vals or folders.vals).values():
+        check_val(folder)
+    for folder in tests.values():
         check_val(folder)
     return folders
 

@@ -54,6 +54,11 @@ def write_formats(folder: Path, model: nn.Module, image_size: tuple[int, int], f
             warnings.simplefilter("ignore")
             batch = torch.export.Dim("batch", min=1)
             program = torch.export.export(model, (torch.rand(2, 3, *image_size),), dynamic_shapes=({0: batch},))
+            for graph in (
+                part.graph for part in program.graph_module.modules() if isinstance(part, torch.fx.GraphModule)
+            ):
+                for node in graph.nodes:
+                    node.meta.pop("stack_trace", None)  # would give the folders of this machine away
             if "pt2" in formats:
                 name = PT2
                 with (folder / PT2).open("wb") as sink:  # torch's own writer has no OSError for a full disk
@@ -79,6 +84,11 @@ def _write_onnx(file: Path, program: torch.export.ExportedProgram) -> None:
     found = torch.onnx.export(program, dynamo=True, verbose=False, **names)
     assert found is not None  # it is None where it writes the file itself
     found.save(file)
+    model = onnx.load(file)
+    for part in (model.graph, *model.functions):
+        for node in part.node:
+            del node.metadata_props[:]  # the exporter's own notes, with the folders of this machine
+    onnx.save(model, file)
     onnx.checker.check_model(file)
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -23,6 +24,7 @@ from vpr.model import PlaceModel
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).resolve().parents[2]
 FILES = {"model.safetensors", "model.onnx", "model.pt2", "config.json", "metrics.json"}
 
 
@@ -80,6 +82,8 @@ def test_the_metrics_say_what_was_compared(export, city):
         {name: value for name, value in found["formats"][file].items() if name.startswith("recall")}
         for file in ("model.safetensors", "model.onnx", "model.pt2")
     ]
+    assert not [file.name for file in export.iterdir() if str(ROOT).encode() in file.read_bytes()]
+    assert not [file.name for file in export.iterdir() if b"site-packages" in file.read_bytes()]
     assert found["val/recall_at_1"] == 1.0 and recalls[0] == recalls[1] == recalls[2] and len(recalls[0]) == 4
 
 
