@@ -151,9 +151,7 @@ def find_folders(settings: SearchSettings, copy: Path | None) -> Folders:
     if both := (given | set(folders.reported_vals)) & set(folders.tests):
         raise ConfigError(f"{min(both)} names a val set and a test set; rename one of them")
     check_train(settings.train or folders.train)
-    for folder in (vals or folders.vals).values():
-        check_val(folder)
-    for folder in tests.values():
+    for folder in (*folders.vals.values(), *tests.values()):
         check_val(folder)
     return folders
 
