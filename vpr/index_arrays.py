@@ -30,16 +30,20 @@ def train_arrays(listing: Listing, spread: Spread = map) -> tuple[dict[str, np.n
         arrays["headings"] = table.headings
     else:
         numbers = {place: number for number, place in enumerate(sorted(set(table.places)))}
-        places = np.fromiter((numbers[place] for place in table.places), np.int32, len(table.places))
+        places = np.fromiter(map(numbers.__getitem__, table.places), np.int32, len(table.places))
         order = np.argsort(places, kind="stable")
         rows, utm, arrays["places"] = rows[order], utm[order], places[order]
-    fingerprint = fingerprint_of((listing.folder, listing.names, listing.sizes))
-    names, facts = [listing.names[row] for row in rows], listing.facts[rows]
+    names, facts = [listing.names[row] for row in rows.tolist()], listing.facts[rows]
+    hashes = (
+        lambda: fingerprint_of((listing.folder, listing.names, listing.sizes)),
+        lambda: _state_of(names, facts),
+    )
+    fingerprint, state = spread(lambda which: hashes[which](), range(2))
     return {**arrays, **_columns(names, facts), "utm": utm}, {
         "layout": table.layout,
         "images": len(rows),
         "fingerprint": fingerprint,
-        "state": _state_of(names, facts),
+        "state": state,
     }
 
 

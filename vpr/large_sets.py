@@ -1,19 +1,18 @@
 """Large sets, indexed and compared by processes of their own while the command that needs them does other work."""
 
 import gc
-import json
 import os
-import subprocess
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
 from pathlib import Path
 
 from vpr.folders import Folders
 from vpr.index import train_index
 from vpr.overlap import find_overlap
 from vpr.spread import end_with_parent, spread
-from vpr.store_files import cache_folder
 
 MANY = 20_000
 """Files in a folder above which a walk takes seconds, so that other work begins meanwhile."""
@@ -23,7 +22,7 @@ MANY = 20_000
 def prepared(folders: Folders, radius_m: float, session: str) -> Iterator[bool]:
     """Index and compare the sets in another process if train is large; `train_index` and `find_overlap` have them at once after that.
 
-    A thread would win nothing: each file that is asked for hands over Python's lock.
+    A thread would win nothing: each file that is asked for hands over Python's lock. No other thread may run in this process.
 
     Args:
         folders: Of the sets.
@@ -36,27 +35,27 @@ def prepared(folders: Folders, radius_m: float, session: str) -> Iterator[bool]:
     if not _is_large(folders.train):
         yield False
         return
-    whole = folders.below(Path.cwd())  # the process runs in another folder
-    sets = [{name: os.fspath(path) for name, path in own.items()} for own in (whole.vals, whole.tests)]
-    given = json.dumps([os.fspath(whole.train), *sets, radius_m, session])
-    # A relative $VPR_CACHE would be another cache there.
-    environment = {**os.environ, "VPR_CACHE": os.fspath(cache_folder())}
-    # Its errors are not shown: `train_index` and `find_overlap` raise them again in this process.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vpr.large_sets", given],
-        cwd=Path(__file__).parent.parent,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    # A fork begins at once; system libraries of macOS can crash after one.
+    begin = get_context("fork").Process if sys.platform == "linux" else get_context("spawn").Process
+    process = begin(target=_prepare, args=(folders, radius_m, session))
+    process.start()
     try:
         yield True
-        process.wait()
+        process.join()
     finally:
-        if process.poll() is None:  # another set has an error
+        if process.is_alive():  # another set has an error
             process.terminate()
-            process.wait()
+            process.join()
+
+
+def _prepare(folders: Folders, radius_m: float, session: str) -> None:
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever types Ctrl-C ends the command, which ends this process
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.disable()  # it would look through millions of short lists, of which none refers to itself
+    with suppress(Exception):  # `train_index` and `find_overlap` raise it again in the command
+        train_index(folders.train, session, spread)
+        find_overlap(folders, radius_m, session, spread)
 
 
 def _is_large(folder: Path) -> bool:
@@ -67,12 +66,3 @@ def _is_large(folder: Path) -> bool:
         if count > MANY:
             return True
     return False
-
-
-if __name__ == "__main__":
-    end_with_parent()
-    gc.disable()  # it would look through millions of short lists, of which none refers to itself
-    train, vals, tests, radius_m, session = json.loads(sys.argv[1])
-    train_index(Path(train), session, spread)
-    sets = [{name: Path(path) for name, path in own.items()} for own in (vals, tests)]
-    find_overlap(Folders(Path(train), *sets), radius_m, session, spread)

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,8 @@ def positions(names: Sequence[str], spread: Spread = map) -> np.ndarray:
         names: N names.
         spread: `map`, or `vpr.spread.spread`.
     """
-    chunks = (names[start : start + CHUNK] for start in range(0, len(names), CHUNK))
-    return np.concatenate([np.empty((0, 3)), *spread(_positions, chunks)])
+    chunks = spread(lambda start: _positions(names[start : start + CHUNK]), range(0, len(names), CHUNK))
+    return np.concatenate([np.empty((0, 3)), *chunks])
 
 
 def _positions(names: Sequence[str]) -> np.ndarray:
@@ -86,6 +87,22 @@ def note(name: str) -> str:
     """
     own = name[name.rfind("/") + 1 :]
     return own.rsplit("@", 2)[1] if own.count("@") > HEADING + 1 else ""
+
+
+def notes_and_positions(names: Sequence[str], spread: Spread = map) -> tuple[list[str], np.ndarray]:
+    """Return the note of each of N names, and what `positions` returns.
+
+    Args:
+        names: N names.
+        spread: `map`, or `vpr.spread.spread`.
+    """
+
+    def read(start: int) -> tuple[list[str], np.ndarray]:
+        chunk = names[start : start + CHUNK]
+        return [*map(note, chunk)], _positions(chunk)
+
+    notes, found = zip(([], np.empty((0, 3))), *spread(read, range(0, len(names), CHUNK)), strict=True)
+    return [*chain.from_iterable(notes)], np.concatenate(found)
 
 
 VIEW_NOTE = re.compile(r"(day|night)_[a-z]*_[a-z]+|pitch\d+_yaw\d+")

@@ -8,7 +8,7 @@ import numpy as np
 from vpr.errors import DataError
 from vpr.gsv_cities import is_gsv_cities, read_gsv_cities
 from vpr.listing import Listing
-from vpr.names import headings, is_place, note, positions
+from vpr.names import headings, is_place, note, notes_and_positions, positions
 from vpr.positions import refuse_degrees
 from vpr.spread import Spread
 from vpr.tables import TrainTable
@@ -52,14 +52,14 @@ def _has_places(listing: Listing) -> bool:
 
 
 def _read_gsv_xs(listing: Listing, spread: Spread) -> TrainTable:
-    places = [note(name) for name in listing.names]
+    places, utm = notes_and_positions(listing.names, spread)
     known = {place: is_place(place) for place in set(places)}
     if not all(known.values()):
         first = next(name for name, place in zip(listing.names, places, strict=True) if not known[place])
         raise DataError(
             f"{listing.folder / first} has no place id in its name; GSV-XS writes it as the second-last @ field"
         )
-    return TrainTable("GSV-XS", np.arange(len(places)), places, positions(listing.names, spread))
+    return TrainTable("GSV-XS", np.arange(len(places)), places, utm)
 
 
 def _has_positions(listing: Listing) -> bool:

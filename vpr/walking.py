@@ -3,8 +3,11 @@
 import errno
 import os
 import stat
-from array import array
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable
+from functools import partial
+from itertools import chain
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,12 +24,15 @@ OTHER_SUFFIXES = frozenset(
 """Files whose absence hurts no set."""
 USUAL = frozenset({".jpg", ".png", ".JPG"})
 """Last four characters of nearly all images."""
+MANY = 65_536
+"""Images of one folder above which several processes ask for them."""
 TASK = 4096
-"""Files that are asked for at a time."""
+"""Files that each asks for at a time."""
 S_IFMT = 0o170000
 """Bits of a file's mode that say what it is (`stat.S_IFMT` takes no array)."""
 MAX_INT64 = 2**63 - 1
 """Network file systems (GlusterFS, CephFS) number files up to 2**64 - 1, and a broken clock dates them after 2262: no int64 holds these."""
+FACTS: Callable[[os.stat_result], tuple[int, ...]] = attrgetter("st_mode", "st_size", "st_mtime_ns", "st_dev", "st_ino")
 KINDS = {
     stat.S_IFIFO: "is a named pipe, not a file",
     stat.S_IFSOCK: "is a socket, not a file",
@@ -35,8 +41,33 @@ KINDS = {
 }
 
 
+class Look(NamedTuple):
+    """What a folder holds, sorted."""
+
+    images: list[str]
+    """N names with an image's suffix; what they are is asked for."""
+    others: list[str]
+    facts: np.ndarray | None
+    """(N, 5) int64, what `_ask` returns; None if N is more than `MANY`."""
+
+
+class Piece(NamedTuple):
+    """Images of a folder with no other folder's between them."""
+
+    key: tuple[str, ...]
+    """By which pieces are sorted: the parts of the path of the first."""
+    prefix: str
+    """Path of their folder below the listed one, with a `/` at the end."""
+    names: list[str]
+    facts: np.ndarray
+
+
+Reached = set[tuple[int, int]]
+"""Device and number of the folders that were reached."""
+
+
 def walk(folder: Path, only: tuple[str, ...] = (), spread: Spread = map) -> Listing:
-    """List the images and tables below `folder`, links followed, each folder once.
+    """List the images and tables below `folder`, links followed, each folder once, by the shortest path to it.
 
     Args:
         folder: Folder to list.
@@ -50,65 +81,78 @@ def walk(folder: Path, only: tuple[str, ...] = (), spread: Spread = map) -> List
         raise DataError(
             f"{folder} is not a folder; the layout is database/ and queries/ below each set, or gsv_xs/train"
         )
-    found, folders = Listing(folder), {_number(folder.stat())}
-    runs = _runs(str(folder), "", found, folders, only)
-    found.facts = np.concatenate([np.zeros((0, 4), np.int64), *_add(runs, found, folders, spread)])
+    found, reached = Listing(folder), {_number(folder.stat())}
+    pieces: list[Piece] = []
+    level = [""]
+    while level:
+        looks = spread(partial(_look, folder, only), level)
+        level = [
+            f"{prefix}{name}/"
+            for prefix, look in zip(level, looks, strict=True)
+            for name in _add(prefix, look, found, reached, pieces, spread)
+        ]
+    pieces.sort(key=itemgetter(0))
+    found.names = [piece.prefix + name for piece in pieces for name in piece.names]
+    found.facts = np.concatenate([np.zeros((0, 4), np.int64), *(piece.facts for piece in pieces)])
     found.parts.sort()
     return found
 
 
-class Run(NamedTuple):
-    """Names with an image's suffix that follow each other in a folder."""
-
-    path: str
-    """Of the folder."""
-    prefix: str
-    """Path of the folder below the listed one, with a `/` at the end."""
-    names: list[str]
-
-
-Reached = set[tuple[int, int]]
-"""Device and number of the folders that were reached."""
-
-
-def _runs(path: str, prefix: str, found: Listing, folders: Reached, only: tuple[str, ...] = ()) -> Iterator[Run]:
-    """Yield the images of a folder and of those below it, in order and not yet asked for, and add all else to `found`.
-
-    Args:
-        path: The folder.
-        prefix: Its path below the listed folder, with a `/` at the end.
-        found: Gets what is not an image.
-        folders: Gets the folders that are reached.
-        only: As for `walk`.
-    """
-    names = [name for name in _names(path) if not only or name in only]
-    begin = 0
-    # Of half a million names only those that need it are looked at one by one.
-    for row in [at for at, name in enumerate(names) if name[-4:] not in USUAL or name[0] == "."]:
-        name = names[row]
-        if name[0] != "." and _suffix(name) in IMAGE_SUFFIXES:
-            continue
-        if begin < row:
-            yield Run(path, prefix, names[begin:row])
-        begin = row + 1
-        if name[0] == "." or name in SYSTEM_FOLDERS:
-            found.ignored.append(prefix + name)
-        elif _is_entered(path, prefix, name, found, folders):
-            yield from _runs(f"{path}/{name}", f"{prefix}{name}/", found, folders)
-    if begin < len(names):
-        yield Run(path, prefix, names[begin:])
+def _look(folder: Path, only: tuple[str, ...], prefix: str) -> Look:
+    path = str(folder / prefix)
+    names = [name for name in _names(path) if prefix or not only or name in only]
+    # Of half a million names only those that need it are looked at closely.
+    rare = [name for name in names if name[-4:] not in USUAL or name[0] == "."]
+    others = [name for name in rare if name[0] == "." or _suffix(name) not in IMAGE_SUFFIXES]
+    left_out = set(others)
+    images = [name for name in names if name not in left_out]
+    return Look(images, others, _ask(path, images) if len(images) <= MANY else None)
 
 
 def _names(path: str) -> list[str]:
     try:
         return sorted(os.listdir(path))  # noqa: PTH208 - of half a million names no Path is made
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read ({error.strerror}); give yourself the right to, or move it away"
-        ) from None
+        raise _unreadable(path, error) from None
 
 
-def _is_entered(path: str, prefix: str, name: str, found: Listing, folders: Reached) -> bool:
+def _unreadable(path: str, error: OSError) -> DataError:
+    return DataError(f"{path} cannot be read ({error.strerror}); give yourself the right to, or move it away")
+
+
+def _add(prefix: str, look: Look, found: Listing, reached: Reached, pieces: list[Piece], spread: Spread) -> list[str]:
+    """Add what a folder holds to `found` and `pieces`; return the names of the folders below it to enter."""
+    path = str(found.folder / prefix)
+    names, facts = look.images, look.facts
+    if facts is None:
+        tasks = (names[begin : begin + TASK] for begin in range(0, len(names), TASK))
+        facts = np.concatenate(list(spread(partial(_ask, path), tasks)))
+    below = []
+    for name in look.others:
+        if name[0] == "." or name in SYSTEM_FOLDERS:
+            found.ignored.append(prefix + name)
+        elif _is_entered(path, prefix, name, found, reached):
+            below.append(name)
+    is_image = (facts[:, 0] & S_IFMT == stat.S_IFREG) & (facts[:, 0] >= 0) & (facts[:, 1] > 0)
+    for row in np.flatnonzero(~is_image).tolist():
+        mode, _, _, *number = facts[row].tolist()
+        if mode >= 0 and mode & S_IFMT == stat.S_IFDIR:
+            if _is_new(prefix, names[row], (number[0], number[1]), found, reached):
+                below.append(names[row])
+        else:
+            found.odd[prefix + names[row]] = _why(-mode) if mode < 0 else KINDS.get(mode & S_IFMT, "is empty")
+    if not is_image.all():
+        names, facts = [names[row] for row in np.flatnonzero(is_image).tolist()], facts[is_image]
+    below.sort()
+    ends = [*(bisect_left(names, name) for name in below), len(names)]
+    for begin, end in zip([0, *ends], ends, strict=False):
+        if begin < end:
+            key = (*prefix.split("/")[:-1], names[begin])
+            pieces.append(Piece(key, prefix, names[begin:end], facts[begin:end, 1:]))
+    return below
+
+
+def _is_entered(path: str, prefix: str, name: str, found: Listing, reached: Reached) -> bool:
     """Tell whether a name without an image's suffix is a folder to enter; anything else is added to `found`."""
     is_table = _suffix(name) in TABLE_SUFFIXES
     try:
@@ -121,7 +165,7 @@ def _is_entered(path: str, prefix: str, name: str, found: Listing, folders: Reac
         return False
     kind = stat.S_IFMT(own.st_mode)
     if kind == stat.S_IFDIR:
-        return _is_new(prefix, name, _number(own), found, folders)
+        return _is_new(prefix, name, _number(own), found, reached)
     if is_table and kind == stat.S_IFREG:
         found.tables[prefix + name] = (own.st_size, own.st_mtime_ns)
     elif is_table:
@@ -129,12 +173,12 @@ def _is_entered(path: str, prefix: str, name: str, found: Listing, folders: Reac
     return False
 
 
-def _is_new(prefix: str, name: str, number: tuple[int, int], found: Listing, folders: Reached) -> bool:
+def _is_new(prefix: str, name: str, number: tuple[int, int], found: Listing, reached: Reached) -> bool:
     """Tell whether a folder was not reached before, and note it."""
     if not prefix:
         found.parts.append(name)
-    is_new = number not in folders
-    folders.add(number)
+    is_new = number not in reached
+    reached.add(number)
     if not is_new:
         found.repeated.append(prefix + name)
     return is_new
@@ -153,72 +197,28 @@ def _suffix(name: str) -> str:
     return name[name.rfind(".") :].lower()
 
 
-def _add(runs: Iterator[Run], found: Listing, folders: Reached, spread: Spread) -> Iterator[np.ndarray]:
-    """Yield the four of `Listing.facts` for the images of each run, and add their names to `found`."""
-    tasks = list(_tasks(runs))  # before a file is asked for, so that one process and several find the same order
-    for task, facts in zip(tasks, spread(_ask, tasks), strict=True):
-        begin = 0
-        for run in task:
-            own = facts[begin : begin + len(run.names)]
-            begin += len(run.names)
-            yield from _add_run(run, own, found, folders)
+def _ask(path: str, names: list[str]) -> np.ndarray:
+    """Return (N, 5) int64 for N files of a folder: mode and the four of `Listing.facts`. The mode is -errno if a file cannot be asked for."""
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)  # a name in an open folder is found faster than a path
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    try:
+        facts = [_ask_file(name, folder) for name in names]
+    finally:
+        os.close(folder)
+    try:
+        return np.fromiter(chain.from_iterable(facts), np.int64, 5 * len(facts)).reshape(-1, 5)
+    except OverflowError:
+        held = [
+            (mode, size, min(time, MAX_INT64), device & MAX_INT64, file & MAX_INT64)
+            for mode, size, time, device, file in facts
+        ]
+        return np.array(held, np.int64)
 
 
-def _tasks(runs: Iterator[Run]) -> Iterator[list[Run]]:
-    """Yield runs together, about `TASK` files at a time."""
-    task: list[Run] = []
-    size = 0
-    for path, prefix, names in runs:
-        for begin in range(0, len(names), TASK):
-            task.append(Run(path, prefix, names[begin : begin + TASK]))
-            size += len(task[-1].names)
-            if size >= TASK:
-                yield task
-                task, size = [], 0
-    if task:
-        yield task
-
-
-def _ask(task: list[Run]) -> np.ndarray:
-    """Return (n, 5) int64 for the n files of a task: mode and the four of `Listing.facts`. The mode is -errno if a file cannot be asked for."""
-    facts = array("q")
-    for path, _, names in task:
-        try:
-            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)  # a name in an open folder is found faster than a path
-        except OSError as error:
-            facts.extend((-(error.errno or errno.EIO), 0, 0, 0, 0) * len(names))
-            continue
-        try:
-            for name in names:
-                try:
-                    own = os.stat(name, dir_fd=folder)
-                except OSError as error:
-                    facts.extend((-(error.errno or errno.EIO), 0, 0, 0, 0))
-                else:
-                    facts.extend((own.st_mode, own.st_size, min(own.st_mtime_ns, MAX_INT64), *_number(own)))
-        finally:
-            os.close(folder)
-    return np.frombuffer(facts, np.int64).reshape(-1, 5)
-
-
-def _add_run(run: Run, facts: np.ndarray, found: Listing, folders: Reached) -> Iterator[np.ndarray]:
-    """Add a run; `facts` are what `_ask` returned."""
-    begin = 0
-    modes, sizes = facts[:, 0], facts[:, 1]
-    is_file = (modes >= 0) & ((modes & S_IFMT) == stat.S_IFREG)
-    others: list[int] = np.flatnonzero(~is_file | (sizes == 0)).tolist()
-    for row in others:
-        found.names += [run.prefix + name for name in run.names[begin:row]]
-        yield facts[begin:row, 1:]
-        begin = row + 1
-        name = run.names[row]
-        mode, _, _, *number = facts[row].tolist()
-        kind = mode & S_IFMT
-        if mode >= 0 and kind == stat.S_IFDIR:
-            if _is_new(run.prefix, name, (number[0], number[1]), found, folders):
-                below = _runs(f"{run.path}/{name}", f"{run.prefix}{name}/", found, folders)
-                yield from _add(below, found, folders, map)
-        else:
-            found.odd[run.prefix + name] = _why(-mode) if mode < 0 else KINDS.get(kind, "is empty")
-    found.names += [run.prefix + name for name in run.names[begin:]]
-    yield facts[begin:, 1:]
+def _ask_file(name: str, folder: int) -> tuple[int, ...]:
+    try:
+        return FACTS(os.stat(name, dir_fd=folder))
+    except OSError as error:
+        return (-(error.errno or errno.EIO), 0, 0, 0, 0)

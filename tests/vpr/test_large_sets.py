@@ -1,7 +1,6 @@
 """A large training set is indexed and compared by another process, beside the command that needs it."""
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ import psutil
 import pytest
 from layouts import image, named, retrieval
 
+from vpr.errors import DataError
 from vpr.folders import Folders
 from vpr.index import retrieval_index, train_index
 from vpr.large_sets import prepared
@@ -53,20 +53,23 @@ def test_it_finds_what_this_process_finds_alone(folders, monkeypatch):
     assert (index.names, index.facts) == (alone.names, alone.facts) and overlap == find_overlap(folders, 25.0)
 
 
-def test_it_ends_with_the_command_that_fails_and_leaves_no_process(folders, monkeypatch):
-    begun = []
-
-    def begin(*given, **more):
-        begun.append(subprocess_popen(*given, **more))
-        return begun[0]
-
-    subprocess_popen = subprocess.Popen
-    monkeypatch.setattr(subprocess, "Popen", begin)
-    with pytest.raises(ZeroDivisionError), prepared(folders, 25.0, "session"):
+def test_it_ends_with_the_command_that_fails_and_leaves_no_process(folders):
+    before = psutil.Process().children(recursive=True)
+    with pytest.raises(ZeroDivisionError), prepared(folders, 25.0, "session") as is_beside:
+        begun = [child for child in psutil.Process().children(recursive=True) if child not in before]
+        assert is_beside and begun
         raise ZeroDivisionError
+    assert psutil.wait_procs(begun, timeout=0)[1] == []
     assert not list(Path("cache/index").glob("*.partial*"))
-    (process,) = begun
-    assert not [one for one in psutil.process_iter() if os.getpgid(one.pid) == process.pid]
+
+
+def test_an_error_of_a_set_is_left_to_the_command(folders, capfd):
+    image(Path("train/oslo/plain.jpg"))
+    with prepared(folders, 25.0, "session") as is_beside:
+        assert is_beside
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(DataError, match="no place id"):
+        train_index(folders.train, "session")
 
 
 SLEEPING = """

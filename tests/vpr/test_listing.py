@@ -123,6 +123,7 @@ def test_only_the_given_parts_are_looked_at(tmp_path):
 def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
     """Folders with an image's suffix, files with a folder's name, links and gaps, in tasks of two files."""
     monkeypatch.setattr("vpr.walking.TASK", 2)
+    monkeypatch.setattr("vpr.walking.MANY", 3)  # folders with more, and with fewer
     files(tmp_path, *(f"{city}/{number}.jpg" for city in ("a", "b.jpg", "c", "c/d") for number in range(5)))
     files(tmp_path, "README", "b.csv", "c/._0.jpg", "z.jpeg")
     (tmp_path / "a/2.JPG").touch()
@@ -138,6 +139,20 @@ def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
     assert len(one.names) == 22 and one.names[:4] == ["a/0.jpg", "a/1.jpg", "a/2.jpg", "a/3.jpg"]
     assert one.odd == {"zurich": "is a broken link", "a/2.JPG": "is empty"} and one.repeated == ["again", "twice.jpg"]
     assert [one.facts[row, 3] for row in range(22)] == [(tmp_path / name).stat().st_ino for name in one.names]
+
+
+def test_images_and_folders_stand_in_the_order_of_their_names(tmp_path):
+    files(tmp_path, "b/d/2.jpg", "b/d.jpg", "b/1.jpg", "b/e.jpg", "b.jpg", "a/z.jpg", "c/1.jpg", "bb/1.jpg")
+    names = walk(tmp_path).names
+    assert names == sorted(names, key=lambda name: name.split("/"))
+    assert names[:4] == ["a/z.jpg", "b/1.jpg", "b/d/2.jpg", "b/d.jpg"]
+
+
+def test_of_two_links_to_a_folder_the_shorter_path_counts(tmp_path):
+    files(tmp_path, "m/real/a.jpg")
+    (tmp_path / "z").symlink_to("m/real")
+    found = walk(tmp_path)
+    assert found.names == ["z/a.jpg"] and found.repeated == ["m/real"]
 
 
 def test_a_missing_folder_is_refused(tmp_path):
