@@ -43,6 +43,7 @@ def run_trial(
 
     from search.usage import usage
     from vpr.checkpoint import load_latest, save_epoch
+    from vpr.memory import keep_freed_memory
     from vpr.precision import pick_device
     from vpr.train import Trainer
 
@@ -52,6 +53,7 @@ def run_trial(
     with _told_why(folder):
         config = from_leaves(suggestion["leaves"], base)
         torch.set_num_threads(cpus)
+        keep_freed_memory()
         data = _found(source, folders, config, base, budget_gb, on_bad_image, session)
         state = patiently(load_latest, folder, config)
         trainer = Trainer(config, data, pick_device(device), is_resumed=state is not None)

@@ -51,6 +51,10 @@ class DecodedImages:
         np.take(self._rows, rows, axis=0, out=out, mode="clip")
 
 
+TASK = 8
+"""Images that a thread unpacks at a time: to hand over each one would take a tenth of its time."""
+
+
 class PackedImages:
     """The images' own bytes behind each other in one file, decoded in threads."""
 
@@ -68,12 +72,12 @@ class PackedImages:
         return len(self._ends)
 
     def gather(self, rows: np.ndarray, out: np.ndarray) -> None:
-        def unpack(place: int) -> None:
-            row = rows[place]
-            start = self._ends[row - 1] if row else 0
-            out[place] = decode(self._bytes[start : self._ends[row]].tobytes(), self._image_size)
+        def unpack(begin: int) -> None:
+            for row, place in zip(rows[begin : begin + TASK], out[begin : begin + TASK], strict=True):
+                start = self._ends[row - 1] if row else 0
+                place[:] = decode(self._bytes[start : self._ends[row]].tobytes(), self._image_size)
 
-        for _ in _decoders().map(unpack, range(len(rows))):
+        for _ in _decoders().map(unpack, range(0, len(rows), TASK)):
             pass
 
 

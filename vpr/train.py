@@ -23,6 +23,7 @@ from vpr.evaluate import evaluate
 from vpr.leaves import from_leaves, parse_assignments, to_leaves, to_text
 from vpr.loading import load
 from vpr.losses import PlaceLoss
+from vpr.memory import keep_freed_memory
 from vpr.minicity.preset import PRESET, minicity_folder
 from vpr.model import PlaceModel
 from vpr.optimizers import OPTIMIZERS
@@ -179,6 +180,7 @@ def main(settings: TrainSettings) -> int:
     preset = PRESET if settings.data is None else {}
     config = from_leaves({**preset, **parse_assignments(settings.set)})
     device = pick_device(settings.device)
+    keep_freed_memory()
     if settings.threads is not None:
         if settings.threads < 1:
             raise ConfigError(f"--threads {settings.threads} must be 1 or more")

@@ -21,10 +21,12 @@ from tests.benchmarks.start import start_rows
 from tests.benchmarks.table import report
 from vpr.data import open_data
 from vpr.datasets import find_sets
+from vpr.memory import keep_freed_memory
 
 
 def main() -> int:
     torch.set_num_threads(1)
+    keep_freed_memory()  # as each training does
     own_cache = os.environ.get("VPR_CACHE")
     rows = []
     with tempfile.TemporaryDirectory() as cache:

@@ -1,5 +1,9 @@
 """The form of a store follows from memory, budget and disk."""
 
+import platform
+import subprocess
+import sys
+
 import pytest
 
 from vpr.errors import ConfigError, DataError
@@ -90,3 +94,27 @@ def test_memory_is_the_smallest_cgroups_version_1(kernel):
     written(cgroup / "memory/memory.usage_in_bytes", f"{9 * 2**30}\n")
     written(cgroup / "memory/memory.stat", f"total_inactive_file {2**30}\ntotal_active_file {2**30}\n")
     assert memory_for_images(*kernel) == share(3)
+
+
+KEEPING = """
+import resource, sys
+import numpy as np
+from vpr.memory import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+np.ones(5 << 20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    np.ones(5 << 20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries go on as they do")
+def test_a_training_keeps_the_memory_that_it_frees():
+    def pages_taken(how):
+        return int(
+            subprocess.run([sys.executable, "-c", KEEPING, how], capture_output=True, text=True, check=True).stdout
+        )
+
+    assert pages_taken("kept") < 100 and pages_taken("given back") > 1000
