@@ -98,14 +98,13 @@ def test_memory_is_the_smallest_cgroups_version_1(kernel):
 
 KEEPING = """
 import resource, sys
-import numpy as np
 from vpr.memory import keep_freed_memory
 if sys.argv[1] == "kept":
     keep_freed_memory()
-np.ones(5 << 20)
+b"x" * (40 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):
-    np.ones(5 << 20)
+    b"x" * (40 << 20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -117,4 +116,4 @@ def test_a_training_keeps_the_memory_that_it_frees():
             subprocess.run([sys.executable, "-c", KEEPING, how], capture_output=True, text=True, check=True).stdout
         )
 
-    assert pages_taken("kept") < 100 and pages_taken("given back") > 1000
+    assert 10 * pages_taken("kept") < pages_taken("given back")
