@@ -5,7 +5,6 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from vpr.folders import Folders
 from vpr.index import RetrievalIndex, TrainIndex, retrieval_index, train_index
 from vpr.listing import PathList
 from vpr.names import position
+from vpr.positives import positives
 from vpr.walking import walk
 
 __all__ = ["Folders", "Places", "RetrievalSet", "find_images", "find_sets", "position"]
@@ -156,19 +156,11 @@ class RetrievalSet:
         Args:
             radius_m: Metres to the query, inclusive; not used where the set gives the truth.
         """
-        if self.index.truth is None:
-            near = self._tree.query_ball_point(self.query_utm, radius_m)
-            return [np.array(sorted(indices), dtype=np.int64) for indices in near]
         now = np.full(self.index.database, -1)  # index in this set of each database image of the folder
         now[self.database_rows] = np.arange(len(self.database_rows))
-        truth = [now[self.index.truth[row - self.index.database]] for row in self.query_rows]
-        return [np.sort(right[right >= 0]) for right in truth]
-
-    @cached_property
-    def _tree(self) -> Any:
-        from scipy.spatial import cKDTree  # only here: its import would delay the first line of a search
-
-        return cKDTree(self.database_utm)
+        known = positives(self.index, radius_m)
+        right = [now[known[row - self.index.database]] for row in self.query_rows]
+        return [np.sort(rows[rows >= 0]) for rows in right]
 
 
 def find_sets(root: Path) -> Folders:

@@ -20,7 +20,7 @@ from vpr.discovery import absolute, listing_of, set_name
 from vpr.index_arrays import FORM, facts_of, retrieval_arrays, train_arrays, unpacked, walk_of
 from vpr.listing import Listing, PathList
 from vpr.spread import Spread
-from vpr.store_files import cache_folder
+from vpr.store_files import cache_folder, written_whole
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,8 @@ def _found(
                 _write(file, arrays, {**facts, **facts_of(listing), "listed": listed, "walk": walk})
                 known = _opened(file)
             if session:
-                _replace(checked, lambda sink: sink.write(session.encode()))
+                with written_whole(checked) as sink:
+                    sink.write(session.encode())
     assert known
     arrays, facts = known
     own = folder if facts["listed"] == "." else Path(os.path.normpath(absolute(folder) / facts["listed"]))
@@ -187,14 +188,5 @@ def _opened(file: Path) -> tuple[Any, dict[str, Any]] | None:
 
 def _write(file: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
     own = np.frombuffer(json.dumps(facts).encode(), np.uint8)
-    _replace(file, lambda sink: np.savez(sink, allow_pickle=False, facts=own, **arrays))
-
-
-def _replace(file: Path, write: Callable[[Any], object]) -> None:
-    partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("wb") as sink:
-            write(sink)
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)  # of a disk that is full
+    with written_whole(file) as sink:
+        np.savez(sink, allow_pickle=False, facts=own, **arrays)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from vpr.folders import Folders
 from vpr.index import Index, RetrievalIndex, retrieval_index, train_index
 from vpr.same_files import same_files
 from vpr.spread import Spread
-from vpr.store_files import cache_folder
+from vpr.store_files import cache_folder, written_whole
 
 FORM = 3
 """Version of what is kept; a comparison by another one is made again."""
@@ -79,12 +78,8 @@ def find_overlap(folders: Folders, radius_m: float, session: str = "", spread: S
     overlap = _compare(train, others, tests, radius_m, spread, unread)
     if unread:
         return overlap  # not kept: those files may be readable, and equal to others, in the next search
-    partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
-    try:
-        partial.write_text(json.dumps(asdict(overlap), default=str))
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)  # of a full disk
+    with written_whole(file) as sink:
+        sink.write(json.dumps(asdict(overlap), default=str).encode())
     return overlap
 
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from platformdirs import user_cache_path
 
@@ -35,6 +37,18 @@ class StoreFiles:
 def cache_folder() -> Path:
     """Where stores and MiniCity lie on this node: `$VPR_CACHE`, or the user's cache folder."""
     return Path(os.environ.get("VPR_CACHE") or user_cache_path("vpr-search")).resolve()
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[BinaryIO]:
+    """Yield an open file that becomes `file` when all is written, so that no other process reads a part of it."""
+    partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
+    try:
+        with partial.open("wb") as sink:
+            yield sink
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)  # of a disk that is full
 
 
 def store_files(

@@ -182,6 +182,31 @@ def test_truth_that_a_set_gives_follows_images_that_are_left_out(tmp_path):
     assert [[found.database[row] for row in right] for right in found.positives(25.0)] == expected
 
 
+def test_positives_are_found_once_for_each_radius_and_again_after_a_change(tmp_path, monkeypatch):
+    retrieval(tmp_path / "val")
+
+    def counts(radius_m):
+        return [len(right) for right in read_retrieval_set(tmp_path / "val").positives(radius_m)]
+
+    near, far = counts(25), counts(1e6)
+    assert sum(near) < sum(far)
+    with monkeypatch.context() as patched:
+        patched.setattr("vpr.positives._near", forbidden)
+        assert (counts(25), counts(1e6)) == (near, far)
+    query = next((tmp_path / "val/queries").iterdir())
+    image(tmp_path / "val/database" / query.name)
+    assert sum(counts(25)) > sum(near)
+
+
+def test_damaged_positives_are_found_again(tmp_path, cache):
+    retrieval(tmp_path / "val")
+    before = read_retrieval_set(tmp_path / "val").positives(25)
+    (file,) = (cache / "index").glob("positives-*.npz")
+    file.write_bytes(file.read_bytes()[:-40])
+    after = read_retrieval_set(tmp_path / "val").positives(25)
+    assert [right.tolist() for right in after] == [right.tolist() for right in before]
+
+
 def test_a_hidden_file_changes_no_store(train):
     """The Finder of macOS writes .DS_Store into each folder that it shows."""
     before = train_index(train)
