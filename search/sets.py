@@ -47,6 +47,8 @@ class Sets:
     """Database images, by set."""
     ignored: Mapping[str, tuple[int, str]]
     """Hidden files and system folders, by set: how many, and the first."""
+    foreign: Mapping[str, tuple[int, str]]
+    """Images in formats other than JPEG and PNG, by set: how many, and the first."""
     repeated: Mapping[str, tuple[int, str]]
     """Folders that were reached by two paths and read once, by set: how many, and the first."""
     overlap: Overlap
@@ -72,6 +74,10 @@ class Sets:
         lines += [
             f"ignored   {count} hidden files and system folders of {name}, first {first}"
             for name, (count, first) in self.ignored.items()
+        ]
+        lines += [
+            f"ignored   {count} images of {name} are neither JPEG nor PNG, first {first}"
+            for name, (count, first) in self.foreign.items()
         ]
         lines += [
             f"repeated  {count} folders of {name} are reached by two paths and read once, first {first}"
@@ -134,6 +140,7 @@ def look_at_sets(
         ceilings,
         databases={name: index.database for name, index in indexes.items()},
         ignored=_counted(found, "ignored"),
+        foreign=_counted(found, "foreign"),
         repeated=_counted(found, "repeated"),
         overlap=overlap,
         form=form.form,

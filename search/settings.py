@@ -11,8 +11,7 @@ from typing import Literal
 import tyro
 
 from vpr import discovery
-from vpr.datasets import VAL_SET
-from vpr.discovery import check_train, check_val, expand_test, find_tests, find_train, find_val, set_name
+from vpr.discovery import VAL_SET, check_train, check_val, expand_test, find_tests, find_train, find_val, set_name
 from vpr.errors import ConfigError, DataError
 from vpr.folders import Folders
 

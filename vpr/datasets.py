@@ -10,7 +10,7 @@ import numpy as np
 
 from vpr.cells import classes, groups_of_places
 from vpr.config import DataConfig
-from vpr.discovery import find_tests, find_train, find_val, set_name
+from vpr.discovery import VAL_SET, find_tests, find_train, find_val, set_name
 from vpr.errors import DataError
 from vpr.folders import Folders
 from vpr.index import RetrievalIndex, TrainIndex, retrieval_index, train_index
@@ -20,7 +20,6 @@ from vpr.positives import positives
 from vpr.walking import walk
 
 __all__ = ["Folders", "Places", "RetrievalSet", "find_images", "find_sets", "position"]
-VAL_SET = "sf_xs/val"
 
 
 class IndexPaths(PathList):

@@ -23,6 +23,8 @@ from vpr.walking import walk
 
 GSV_CITIES_FOLDERS = ("gsv_xs", "gsv_cities", "gsv-cities", "gsv-cities-light")
 TEST_SETS = ("sf_xs/test", "tokyo_xs/test")
+VAL_SET = "sf_xs/val"
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z")
 NAMELESS = frozenset({"images", "processed"})
 """Folders between a set and its parts that say nothing: `pitts30k/images/test`, `sf_xl/processed/val`."""
 
@@ -115,11 +117,25 @@ def find_train(root: Path) -> Path:
             raise DataError(f"{root} has its sets one folder too deep; give --data {below}")
         if deeper is not None:
             raise DataError(f"{root} has its training set one folder too deep; give --train {deeper}, or move it up")
+    _refuse_other_form(root, "gsv_xs/train")
     if is_folder_at(root / "train"):
         raise DataError(f"{root} has no gsv_xs/train folder, but train; give --train {root / 'train'}")
     raise DataError(
         f"{root} has no gsv_xs/train folder (or GSV-Cities' Dataframes and Images); add it, or give --train"
     )
+
+
+def _refuse_other_form(root: Path, name: str) -> None:
+    """Refuse a set that is not where it is looked for, but one folder too deep, or in its archive."""
+    folder = root / name.split("/")[0]
+    if _below(folder, name) is not None:
+        raise DataError(
+            f"{folder} holds another {folder.name}, one folder too deep; move what is in {folder / folder.name} up"
+        )
+    if not is_folder_at(folder):
+        archive = next((path for path in sorted(root.glob(f"{folder.name}*")) if path.name.endswith(ARCHIVES)), None)
+        if archive is not None:
+            raise DataError(f"{archive} is not unpacked; unpack it, so that {root / name} is there, or move it away")
 
 
 def _train_of(root: Path) -> Path | None:
@@ -136,6 +152,7 @@ def find_val(root: Path) -> Path:
     found = _val_of(root)
     if found is not None:
         return found
+    _refuse_other_form(root, VAL_SET)
     # Sets called test are passed over: who chooses on a test set has none left to report.
     near = (
         each for each in retrieval_sets(root) if each.name not in ("train", "test") and "test" not in each.parent.name
@@ -147,7 +164,7 @@ def find_val(root: Path) -> Path:
 
 
 def _val_of(root: Path) -> Path | None:
-    return _below(root, "sf_xs/val")
+    return _below(root, VAL_SET)
 
 
 def _below(root: Path, name: str) -> Path | None:
@@ -157,8 +174,10 @@ def _below(root: Path, name: str) -> Path | None:
 
 
 def find_tests(root: Path) -> dict[str, Path]:
-    """Return the test sets that are below `root`, SF-XS and Tokyo-XS, by name."""
+    """Return the test sets that are below `root`, SF-XS and Tokyo-XS, by name; raises DataError for one that is not unpacked in its place."""
     found = {name: _below(root, name) for name in TEST_SETS}
+    for name in (name for name, folder in found.items() if folder is None):
+        _refuse_other_form(root, name)
     return {name: folder for name, folder in found.items() if folder is not None}
 
 

@@ -16,7 +16,7 @@ from vpr.retrieval_layouts import read_retrieval
 from vpr.spread import Spread
 from vpr.train_layouts import read_train
 
-FORM = 3
+FORM = 4
 """Version of the arrays and facts; an index of another one is built again."""
 
 
@@ -52,7 +52,9 @@ def retrieval_arrays(listing: Listing) -> tuple[dict[str, np.ndarray], dict[str,
     table = read_retrieval(listing)
     if not len(table.database) or not len(table.queries):
         empty = "queries" if len(table.database) else "database"
-        raise DataError(f"{listing.folder} has no .jpg, .jpeg or .png image in its {empty}; check the path")
+        raise DataError(
+            f"{listing.folder} has no .jpg, .jpeg or .png image in its {empty}{listing.left_out}; check the path"
+        )
     rows = np.concatenate([table.database, table.queries])
     names, facts = [listing.names[row] for row in rows], listing.facts[rows]
     arrays = {**_columns(names, facts), "utm": np.concatenate([table.database_utm, table.query_utm])}
@@ -93,7 +95,9 @@ def _state_of(names: Sequence[str], facts: np.ndarray) -> str:
 
 def walk_of(listing: Listing) -> str:
     """Return a hash of all that a walk has found: images, tables, and what is left out."""
-    others = json.dumps([listing.tables, listing.odd, len(listing.ignored), len(listing.repeated)])
+    others = json.dumps(
+        [listing.tables, listing.odd, len(listing.ignored), len(listing.foreign), len(listing.repeated)]
+    )
     images = _state_of(listing.names, listing.facts)
     return hashlib.sha256(f"{images} {others}".encode()).hexdigest()[:16]
 
@@ -126,5 +130,6 @@ def facts_of(listing: Listing) -> dict[str, Any]:
         "form": FORM,
         "odd": listing.odd,
         "ignored": [len(listing.ignored), *listing.ignored[:1]],
+        "foreign": [len(listing.foreign), *listing.foreign[:1]],
         "repeated": [len(listing.repeated), *listing.repeated[:1]],
     }

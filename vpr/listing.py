@@ -9,6 +9,8 @@ from typing import overload
 import numpy as np
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+FOREIGN_SUFFIXES = frozenset({".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".jp2", ".ppm"})
+"""Images that no set is read from; they are counted."""
 TABLE_SUFFIXES = frozenset({".csv", ".npy"})
 """Files that say where the images of a folder were taken, or which of them belong together."""
 SYSTEM_FOLDERS = frozenset(
@@ -61,10 +63,19 @@ class Listing:
     """Names of tables that are not regular files, and why; only a layout that needs them is hurt."""
     ignored: list[str] = field(default_factory=list)
     """Hidden files and system folders (`._x.jpg`, `__MACOSX`), whose content was not looked at."""
+    foreign: list[str] = field(default_factory=list)
+    """Images in formats other than JPEG and PNG."""
     repeated: list[str] = field(default_factory=list)
     """Folders that were reached before by another path: links in a circle, or two links to one folder."""
     parts: list[str] = field(default_factory=list)
     """Names of the folders directly below, sorted; those that the walk was told to leave out are missing."""
+
+    @property
+    def left_out(self) -> str:
+        """What else was found, in words that follow those about a missing image; empty if nothing was."""
+        counts = {"hidden files and system folders": self.ignored, "images of other formats": self.foreign}
+        said = [f"{len(names)} {what}, first {names[0]}" for what, names in counts.items() if names]
+        return f", but {' and '.join(said)}" if said else ""
 
     @property
     def sizes(self) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vpr.errors import DataError
-from vpr.listing import IMAGE_SUFFIXES, SYSTEM_FOLDERS, TABLE_SUFFIXES, Listing, is_folder_at
+from vpr.listing import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, SYSTEM_FOLDERS, TABLE_SUFFIXES, Listing, is_folder_at
 from vpr.spread import Spread
 
 OTHER_SUFFIXES = frozenset(
@@ -170,6 +170,8 @@ def _is_entered(path: str, prefix: str, name: str, found: Listing, reached: Reac
         found.tables[prefix + name] = (own.st_size, own.st_mtime_ns)
     elif is_table:
         found.lost_tables[prefix + name] = KINDS.get(kind, "is not a file")
+    elif _suffix(name) in FOREIGN_SUFFIXES and kind == stat.S_IFREG:
+        found.foreign.append(prefix + name)
     return False
 
 

@@ -42,6 +42,8 @@ def test_what_does_not_count_is_counted_and_said(root, settings):
         image.unlink()
     (images[-1].parent / f"._{images[-1].name}").write_bytes(b"\x00\x05\x16\x07")
     (root / "gsv_xs/train/__MACOSX").mkdir()
+    (root / "sf_xs/val/database/1.webp").touch()
+    (root / "sf_xs/val/queries/2.TIF").touch()
     (root / "sf_xs/val/database/loop").symlink_to(root / "sf_xs/val")
     said = []
     plan = make_plan(settings, tell=said.append)
@@ -50,6 +52,7 @@ def test_what_does_not_count_is_counted_and_said(root, settings):
     lines = describe(plan)
     assert f"places    1 of {count} places have fewer than 4 images and are left out (3 images)" in lines
     assert any(line.startswith("ignored   2 hidden files and system folders of train, first ") for line in lines)
+    assert "ignored   2 images of val are neither JPEG nor PNG, first database/1.webp" in lines
     assert "repeated  1 folders of val are reached by two paths and read once, first database/loop" in lines
     assert plan.sets.places == count - 1 and plan.sets.images == len(images) - len(own) + 3
 

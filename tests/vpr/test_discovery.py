@@ -86,7 +86,28 @@ def test_a_set_inside_itself_is_found(tmp_path):
     gsv_xs(tmp_path / "gsv_xs/gsv_xs/train")
     retrieval(tmp_path / "sf_xs/sf_xs/val")
     refused(find_train, tmp_path, rf"give --train {tmp_path}/gsv_xs/gsv_xs/train")
-    refused(find_val, tmp_path, rf"give --val .*: {tmp_path}/sf_xs/sf_xs/val$")
+    refused(find_val, tmp_path, f"{tmp_path}/sf_xs holds another .*; move what is in {tmp_path}/sf_xs/sf_xs up$")
+    retrieval(tmp_path / "tokyo_xs/tokyo_xs/images/test")
+    refused(
+        find_tests, tmp_path, f"{tmp_path}/tokyo_xs holds another .*; move what is in {tmp_path}/tokyo_xs/tokyo_xs up$"
+    )
+
+
+@pytest.mark.parametrize("ending", [".zip", "_v2.tar.gz"])
+def test_a_set_that_is_still_packed_is_named(root, ending):
+    for find, name in ((find_train, "gsv_xs/train"), (find_val, "sf_xs/val"), (find_tests, "tokyo_xs/test")):
+        folder = root / name.split("/")[0]
+        shutil.rmtree(folder)
+        archive = folder.with_name(folder.name + ending)
+        archive.touch()
+        refused(find, root, f"{archive} is not unpacked; unpack it, so that {root / name} is there, or move it away$")
+        archive.unlink()
+    assert find_tests(root) == {}
+
+
+def test_an_archive_beside_its_unpacked_set_may_stay(root):
+    (root / "tokyo_xs.zip").touch()
+    assert "tokyo_xs/test" in find_tests(root)
 
 
 def test_a_root_without_val_lists_the_sets_that_are_there(tmp_path):
@@ -94,6 +115,16 @@ def test_a_root_without_val_lists_the_sets_that_are_there(tmp_path):
     retrieval(tmp_path / "pitts30k/images/test")
     lists(tmp_path / "val/msls-val")
     refused(find_val, tmp_path, rf": {tmp_path}/val/msls-val, {tmp_path}/pitts30k/images/val$")
+
+
+def test_a_set_without_images_says_what_it_holds_instead(root):
+    for query in (root / "sf_xs/val/queries").iterdir():
+        query.rename(query.with_suffix(".webp"))
+    (root / "sf_xs/val/queries/._a.jpg").touch()
+    with pytest.raises(
+        DataError, match="but 1 hidden files .* first queries/._a.jpg and . images of other formats, first"
+    ):
+        read_retrieval(listing_of(root / "sf_xs/val"))
 
 
 def test_a_root_without_anything_is_refused(tmp_path):
