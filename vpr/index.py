@@ -17,10 +17,14 @@ import numpy as np
 from filelock import FileLock
 
 from vpr.discovery import absolute, listing_of, set_name
+from vpr.errors import DataError
 from vpr.index_arrays import FORM, facts_of, retrieval_arrays, train_arrays, unpacked, walk_of
 from vpr.listing import Listing, PathList
 from vpr.spread import Spread
 from vpr.store_files import cache_folder, written_whole
+
+DAMAGES = (OSError, ValueError, KeyError, BadZipFile, EOFError)
+"""What reading a damaged .npz file raises."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +67,22 @@ class Index:
     @cached_property
     def names(self) -> list[str]:
         """Paths below the folder."""
-        return unpacked(self.arrays["names"])
+        return unpacked(self._array("names"))
 
     @cached_property
     def sizes(self) -> np.ndarray:
         """(n,) int64, in bytes."""
-        return self.arrays["sizes"]
+        return self._array("sizes")
 
     @cached_property
     def files(self) -> np.ndarray:
         """(n, 2) int64, device and number of each file."""
-        return self.arrays["files"]
+        return self._array("files")
 
     @cached_property
     def utm(self) -> np.ndarray:
         """(n, 3) float64: east and north in metres, UTM zone, negative in the south; NaN where it is not known."""
-        return self.arrays["utm"]
+        return self._array("utm")
 
     @property
     def paths(self) -> PathList:
@@ -88,6 +92,13 @@ class Index:
     def __len__(self) -> int:
         return int(self.facts["images"])
 
+    def _array(self, name: str) -> np.ndarray:
+        try:
+            return self.arrays[name]
+        except DAMAGES as error:
+            file = self.arrays.fid.name
+            raise DataError(f"{file} is damaged ({error}); delete it, and it is built again") from None
+
 
 @dataclass(frozen=True)
 class TrainIndex(Index):
@@ -96,12 +107,12 @@ class TrainIndex(Index):
     @cached_property
     def places(self) -> np.ndarray | None:
         """(n,) int32 number of each image's place; None where the set has positions only."""
-        return self.arrays.get("places")
+        return self._array("places") if "places" in self.arrays else None
 
     @cached_property
     def headings(self) -> np.ndarray:
         """(n,) float64 degrees, where the set has positions only."""
-        return self.arrays["headings"]
+        return self._array("headings")
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ class RetrievalIndex(Index):
         """For each query the database indices that are right, where the set gives them instead of positions."""
         if "truth" not in self.arrays:
             return None
-        return np.split(self.arrays["truth"], self.arrays["truth_ends"][:-1])
+        return np.split(self._array("truth"), self._array("truth_ends")[:-1])
 
 
 def train_index(folder: Path, session: str = "", spread: Spread = map) -> TrainIndex:
@@ -182,7 +193,7 @@ def _opened(file: Path) -> tuple[Any, dict[str, Any]] | None:
         arrays = np.load(file, allow_pickle=False)
         facts = json.loads(arrays["facts"].tobytes())
         return (arrays, facts) if facts["form"] == FORM else None
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError):
+    except DAMAGES:
         return None
 
 

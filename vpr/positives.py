@@ -1,11 +1,10 @@
 """The database images that are right for a query. Found once on each machine, and kept beside the index of the set."""
 
 import hashlib
-from zipfile import BadZipFile
 
 import numpy as np
 
-from vpr.index import RetrievalIndex
+from vpr.index import DAMAGES, RetrievalIndex
 from vpr.index_arrays import FORM
 from vpr.store_files import cache_folder, written_whole
 
@@ -24,7 +23,7 @@ def positives(index: RetrievalIndex, radius_m: float) -> list[np.ndarray]:
     try:
         with np.load(file) as kept:
             return np.split(kept["database"], kept["ends"][:-1])
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError):
+    except DAMAGES:
         pass  # not known yet, or a damaged file
     found = _near(index.utm[: index.database, :2], index.utm[index.database :, :2], radius_m)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from vpr import index as indexes
 from vpr.config import DataConfig
 from vpr.data import open_data, open_retrieval
 from vpr.datasets import read_places, read_retrieval_set
-from vpr.errors import BadImagesError
+from vpr.errors import BadImagesError, DataError
 from vpr.folders import Folders
 from vpr.index import retrieval_index, train_index
 from vpr.index_arrays import fingerprint_of
@@ -96,6 +96,18 @@ def test_a_damaged_index_is_read_again_and_no_index_is_a_pickle(train, cache):
     for content in (b"", file.read_bytes()[:100], b"not an index"):
         file.write_bytes(content)
         assert train_index(train).names == names
+
+
+def test_a_flipped_byte_is_named_with_its_file(train, cache):
+    assert train_index(train).names
+    (file,) = (cache / "index").glob("*.npz")
+    content = bytearray(file.read_bytes())
+    content[content.index(b"12_Oslo")] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=f"{file} is damaged .*; delete it"):
+        train_index(train).names  # noqa: B018
+    file.unlink()
+    assert len(train_index(train).names) == 10
 
 
 def test_copies_of_a_set_have_one_fingerprint_and_a_rename_another(train, tmp_path):
