@@ -21,7 +21,7 @@ from vpr.errors import DataError
 from vpr.index_arrays import FORM, facts_of, retrieval_arrays, train_arrays, unpacked, walk_of
 from vpr.listing import Listing, PathList
 from vpr.spread import Spread
-from vpr.store_files import cache_folder, written_whole
+from vpr.store_files import cache_folder, in_file_name, written_whole
 
 DAMAGES = (OSError, ValueError, KeyError, BadZipFile, EOFError)
 """What reading a damaged .npz file raises."""
@@ -185,7 +185,7 @@ def _found(
 def _file(folder: Path, kind: str) -> Path:
     # A link to a queries folder keeps its own place: its database lies beside the link.
     own = hashlib.sha256(os.fsencode(folder.parent.resolve() / folder.name)).hexdigest()[:12]
-    return cache_folder() / "index" / f"{kind}-{set_name(folder).replace('/', '-')}-{own}.npz"
+    return cache_folder() / "index" / f"{kind}-{in_file_name(set_name(folder))}-{own}.npz"
 
 
 def _opened(file: Path) -> tuple[Any, dict[str, Any]] | None:

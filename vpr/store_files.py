@@ -12,6 +12,9 @@ from platformdirs import user_cache_path
 
 from vpr.decoding import DECODER
 
+NAME_BYTES = 100
+"""Of a set's name in the name of a file; a hash follows, so that two sets never share one."""
+
 
 @dataclass(frozen=True)
 class StoreFiles:
@@ -39,6 +42,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("VPR_CACHE") or user_cache_path("vpr-search")).resolve()
 
 
+def in_file_name(name: str) -> str:
+    """Return a set's name as a part of a file name, which may have 255 bytes in all."""
+    return os.fsencode(name.replace("/", "-"))[:NAME_BYTES].decode(errors="ignore")
+
+
 @contextmanager
 def written_whole(file: Path) -> Iterator[BinaryIO]:
     """Yield an open file that becomes `file` when all is written, so that no other process reads a part of it."""
@@ -56,7 +64,7 @@ def store_files(
 ) -> StoreFiles:
     """Name the files of a set's store, whether they are there or not. For the arguments see `open_store`."""
     cache = cache_folder()
-    stem = f"{name.replace('/', '-')}-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]}-"
+    stem = f"{in_file_name(name)}-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]}-"
     known = _fingerprint(folder, paths) if state is None else hashlib.sha256(state.encode()).hexdigest()[:16]
     version = f"{stem}{known}"
     return StoreFiles(

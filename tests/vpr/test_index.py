@@ -219,6 +219,13 @@ def test_damaged_positives_are_found_again(tmp_path, cache):
     assert [right.tolist() for right in after] == [right.tolist() for right in before]
 
 
+@pytest.mark.parametrize("letter", ["x", "é"])
+def test_a_set_in_folders_of_long_names_is_opened(tmp_path, letter):
+    folder = tmp_path / (250 // len(letter.encode()) * letter) / (250 // len(letter.encode()) * letter)
+    retrieval(folder)
+    assert len(open_retrieval(folder, SIZE).queries) == len(list((folder / "queries").iterdir()))
+
+
 def test_a_hidden_file_changes_no_store(train):
     """The Finder of macOS writes .DS_Store into each folder that it shows."""
     before = train_index(train)
