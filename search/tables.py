@@ -132,12 +132,15 @@ def _print_answer(console: Console, outcome: Outcome, val: Certainty) -> None:
 def print_next_steps(console: Console, outcome: Outcome, tracker: Tracker) -> None:
     """Test recalls of the export, the looks that they cost, where all is, and the commands to look further."""
     if outcome.winner is None:
-        console.print("no trial succeeded; the table says why")
+        is_early = outcome.history.is_interrupted
+        console.print("no trial has ended an epoch yet" if is_early else "no trial succeeded; the table says why")
         return
     looks = outcome.looks()
     for name, recalls in outcome.test().items():
         figures = "  ".join(f"R@{metric.rsplit('_', 1)[1]} {value:.1f}" for metric, value in recalls.items())
-        count = f"looked at {looks[name]['all']} times, {looks[name]['this_search']} of them now: {outcome.plan.ledger.name}"
+        all_looks, own_looks = looks[name]["all"], looks[name]["this_search"]
+        times = "once" if all_looks == 1 else f"{all_looks} times"
+        count = f"looked at {times}, {own_looks} of them now: {outcome.plan.ledger.name}"
         _line(console, "test", f"{name}  {figures}  ({count})")
     _line(console, "disk", f"{outcome.disk_bytes / 1e6:.0f} MB in {outcome.plan.folder}")
     if (outcome.plan.folder / REPORT).exists():
