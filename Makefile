@@ -7,7 +7,7 @@ FAULTS ?= 20
 SEED ?= 1
 
 FINISHED := tests/search/test_search.py tests/search/test_gallery.py tests/search/test_val_sets.py
-.PHONY: search test check-fast test-finished test-searches test-parts test-long check fresh test-cluster test-browser test-docs soak simulate bench growth lint format lock clean
+.PHONY: search test check-fast test-finished test-searches test-parts test-long check fresh test-cluster test-browser test-docs soak simulate bench compare growth lint format lock clean
 
 search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
 	$(BIN)/python search/run.py --space losses $(ARGS)
@@ -54,6 +54,9 @@ soak: .venv/.ready  ## A search under FAULTS faults by SEED, against the same se
 
 simulate: .venv/.ready  ## What a search costs until it holds a good model, on curves with a known best; about 25 minutes.
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.benchmarks.simulation
+
+compare: .venv/.ready  ## A search as people write it today beside ours, three turns each; about half an hour on a machine that does nothing else.
+	$(BIN)/python -m tests.benchmarks.compare $(ARGS)
 
 growth: .venv/.ready  ## What a search of 50, 200 and 1,000 trials costs beside Ray Tune alone; about eleven minutes.
 	$(BIN)/python -m tests.benchmarks.growth
