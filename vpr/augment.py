@@ -124,7 +124,7 @@ def _enhance(other: Callable[[Tensor], Tensor]) -> Operation:
 
 
 def _sharpness(images: Tensor, sign: int) -> Tensor:
-    """Away from PIL's SMOOTH filter (1 1 1, 1 5 1, 1 1 1, over 13), or half of the way to it; the border stays."""
+    """Away from PIL's SMOOTH filter (1 1 1, 1 5 1, 1 1 1, over 13), or towards it; the border stays."""
     factor = 1 + sign * ENHANCE
     rows = images[:, :, :-2] + images[:, :, 1:-1]
     rows += images[:, :, 2:]  # (n, 3, H-2, W)
@@ -211,10 +211,8 @@ def _autocontrast(images: Tensor, sign: int) -> Tensor:
 def _equalize(images: Tensor, sign: int) -> Tensor:
     """Histogram equalisation of each channel, as in PIL."""
     count = images.shape[:2].numel()  # n * 3
-    first = (
-        torch.arange(count, device=images.device, dtype=torch.int32)[:, None] * 256
-    )  # of each channel's own 256 levels
-    levels = (images.round_().to(torch.int32).view(count, -1) + first).flatten()
+    first = 256 * torch.arange(count, device=images.device, dtype=torch.int32)  # each channel has 256 levels of its own
+    levels = (images.round_().to(torch.int32).reshape(count, -1) + first[:, None]).flatten()
     histogram = _histogram(levels, 256 * count).view(count, 256)
     brightest = 255 - (histogram.flip(1) > 0).byte().argmax(dim=1, keepdim=True)
     last = histogram.gather(1, brightest)

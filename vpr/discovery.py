@@ -129,12 +129,10 @@ def _refuse_other_form(root: Path, name: str) -> None:
     """Refuse a set that is not where it is looked for, but one folder too deep, or in its archive."""
     folder = root / name.split("/")[0]
     if _below(folder, name) is not None:
-        raise DataError(
-            f"{folder} holds another {folder.name}, one folder too deep; move what is in {folder / folder.name} up"
-        )
+        raise DataError(f"{folder} holds the set one folder too deep; move what is in {folder / folder.name} up")
     if not is_folder_at(folder):
-        archive = next((path for path in sorted(root.glob(f"{folder.name}*")) if path.name.endswith(ARCHIVES)), None)
-        if archive is not None:
+        archives = (folder.with_name(folder.name + ending) for ending in ARCHIVES)
+        if archive := next((path for path in archives if path.is_file()), None):
             raise DataError(f"{archive} is not unpacked; unpack it, so that {root / name} is there, or move it away")
 
 

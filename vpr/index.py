@@ -23,7 +23,7 @@ from vpr.listing import Listing, PathList
 from vpr.spread import Spread
 from vpr.store_files import cache_folder, in_file_name, written_whole
 
-DAMAGES = (OSError, ValueError, KeyError, BadZipFile, EOFError)
+DAMAGES = (OSError, ValueError, KeyError, RuntimeError, BadZipFile, EOFError)
 """What reading a damaged .npz file raises."""
 
 

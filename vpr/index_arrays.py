@@ -53,7 +53,7 @@ def retrieval_arrays(listing: Listing) -> tuple[dict[str, np.ndarray], dict[str,
     if not len(table.database) or not len(table.queries):
         empty = "queries" if len(table.database) else "database"
         raise DataError(
-            f"{listing.folder} has no .jpg, .jpeg or .png image in its {empty}{listing.left_out}; check the path"
+            f"{listing.folder} has no .jpg, .jpeg or .png image in its {empty}{listing.left_out()}; check the path"
         )
     rows = np.concatenate([table.database, table.queries])
     names, facts = [listing.names[row] for row in rows], listing.facts[rows]

@@ -50,7 +50,7 @@ def prepared(folders: Folders, radius_m: float, session: str) -> Iterator[bool]:
 
 def _prepare(folders: Folders, radius_m: float, session: str) -> None:
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever types Ctrl-C ends the command, which ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the command, which ends this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.disable()  # it would look through millions of short lists, of which none refers to itself
     with suppress(Exception):  # `train_index` and `find_overlap` raise it again in the command

@@ -70,12 +70,16 @@ class Listing:
     parts: list[str] = field(default_factory=list)
     """Names of the folders directly below, sorted; those that the walk was told to leave out are missing."""
 
-    @property
-    def left_out(self) -> str:
-        """What else was found, in words that follow those about a missing image; empty if nothing was."""
-        counts = {"hidden files and system folders": self.ignored, "images of other formats": self.foreign}
-        said = [f"{len(names)} {what}, first {names[0]}" for what, names in counts.items() if names]
-        return f", but {' and '.join(said)}" if said else ""
+    def left_out(self, below: str = "") -> str:
+        """Return what was passed over, in words that follow those about a missing image; empty if nothing was.
+
+        Args:
+            below: Folder of which is spoken, with a `/` at the end; empty: all.
+        """
+        counts = {"hidden files or system folders": self.ignored, "images of other formats": self.foreign}
+        own = {what: [name for name in names if name.startswith(below)] for what, names in counts.items()}
+        said = [f"{what}: {len(names)}, first {names[0]}" for what, names in own.items() if names]
+        return f" ({'; '.join(said)})" if said else ""
 
     @property
     def sizes(self) -> np.ndarray:

@@ -72,6 +72,6 @@ def keep_freed_memory() -> None:
     To take it from the system again costs a training on a CPU a twentieth of its time. Other C libraries go on as they do.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
+    # Before glibc 2.35 the most is 32 MiB; to set the other threshold alone would give back even more.
+    if mallopt and (mallopt(M_MMAP_THRESHOLD, 1 << 30) or mallopt(M_MMAP_THRESHOLD, 1 << 25)):
         mallopt(M_TRIM_THRESHOLD, 1 << 30)
-        mallopt(M_MMAP_THRESHOLD, 1 << 30)

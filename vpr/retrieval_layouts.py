@@ -75,7 +75,9 @@ def _read_parts(listing: Listing) -> RetrievalTable:
 def _rows_below(listing: Listing, part: str) -> np.ndarray:
     rows = [row for row, name in enumerate(listing.names) if name.startswith(f"{part}/")]
     if not rows:
-        raise DataError(f"{listing.folder / part} has no .jpg, .jpeg or .png image{listing.left_out}; check the path")
+        raise DataError(
+            f"{listing.folder / part} has no .jpg, .jpeg or .png image{listing.left_out(part + '/')}; check the path"
+        )
     return np.array(rows, dtype=np.int64)
 
 

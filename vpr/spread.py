@@ -1,13 +1,13 @@
 """One function for many tasks, in this process or in one for each core."""
 
 import ctypes
-import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain, islice
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 Spread = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -25,20 +25,21 @@ def spread(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterable[Any
 
     Args:
         function: Takes a task.
-        tasks: Are worked on while the next are made; each is pickled.
+        tasks: Each is pickled, and worked on while later ones are made.
 
     Returns:
         The results, in the order of the tasks.
     """
     global _function
     tasks = iter(tasks)
-    first = list(islice(tasks, 2))
     # System libraries of macOS can crash after a fork.
-    count = len(os.sched_getaffinity(0)) if sys.platform == "linux" and len(first) == 2 else 1
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+    first = list(islice(tasks, cores))
+    count = len(first)
     if count < 2:
         return map(function, chain(first, tasks))
     _function = function
-    with ProcessPoolExecutor(count, multiprocessing.get_context("fork"), end_with_parent) as pool:
+    with ProcessPoolExecutor(count, get_context("fork"), end_with_parent) as pool:
         return list(pool.map(_do, chain(first, tasks)))
 
 
@@ -46,6 +47,9 @@ def end_with_parent() -> None:
     """Ask Linux to end this process as soon as the one that began it ends, in whatever way: a fork would wait for tasks for ever."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        parent = parent_process()
+        if parent and not parent.is_alive():  # it ended before Linux was asked
+            os._exit(1)
 
 
 def _do(task: Any) -> Any:

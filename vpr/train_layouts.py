@@ -40,7 +40,7 @@ def read_train(listing: Listing, spread: Spread = map) -> TrainTable:
         if layout.is_here(listing):
             return layout.read(listing, spread)
     if not listing.names:
-        raise DataError(f"{listing.folder} has no .jpg, .jpeg or .png image{listing.left_out}; check the path")
+        raise DataError(f"{listing.folder} has no .jpg, .jpeg or .png image{listing.left_out()}; check the path")
     looked_for = "; ".join(layout.looks_for for layout in LAYOUTS.values())
     raise DataError(
         f"{listing.folder} is not a training set (no place id in the names); looked for {looked_for}; check the path"

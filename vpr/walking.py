@@ -27,7 +27,9 @@ USUAL = frozenset({".jpg", ".png", ".JPG"})
 MANY = 65_536
 """Images of one folder above which several processes ask for them."""
 TASK = 4096
-"""Files that each asks for at a time."""
+"""Files that one of them asks for before it takes others."""
+TASKS = 64
+"""Parts into which the folders of a level are divided: to hand over each small folder would take longer than to list it."""
 S_IFMT = 0o170000
 """Bits of a file's mode that say what it is (`stat.S_IFMT` takes no array)."""
 MAX_INT64 = 2**63 - 1
@@ -45,7 +47,7 @@ class Look(NamedTuple):
     """What a folder holds, sorted."""
 
     images: list[str]
-    """N names with an image's suffix; what they are is asked for."""
+    """N names with an image's suffix; some may be folders."""
     others: list[str]
     facts: np.ndarray | None
     """(N, 5) int64, what `_ask` returns; None if N is more than `MANY`."""
@@ -85,7 +87,9 @@ def walk(folder: Path, only: tuple[str, ...] = (), spread: Spread = map) -> List
     pieces: list[Piece] = []
     level = [""]
     while level:
-        looks = spread(partial(_look, folder, only), level)
+        step = -(-len(level) // TASKS)
+        blocks = [level[begin : begin + step] for begin in range(0, len(level), step)]
+        looks = chain.from_iterable(spread(partial(_look, folder, only), blocks))
         level = [
             f"{prefix}{name}/"
             for prefix, look in zip(level, looks, strict=True)
@@ -98,7 +102,11 @@ def walk(folder: Path, only: tuple[str, ...] = (), spread: Spread = map) -> List
     return found
 
 
-def _look(folder: Path, only: tuple[str, ...], prefix: str) -> Look:
+def _look(folder: Path, only: tuple[str, ...], prefixes: list[str]) -> list[Look]:
+    return [_look_at(folder, only, prefix) for prefix in prefixes]
+
+
+def _look_at(folder: Path, only: tuple[str, ...], prefix: str) -> Look:
     path = str(folder / prefix)
     names = [name for name in _names(path) if prefix or not only or name in only]
     # Of half a million names only those that need it are looked at closely.

@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ RADIUS_M = 25.0
 
 
 class Places(Dataset):
-    """K random images of a place, as GSV-Cities' own training code gives them."""
+    """Places, each with K random images of it, as in GSV-Cities' own training code."""
 
     def __init__(self, folder: Path, size: tuple[int, int], images_per_place: int) -> None:
         images = defaultdict(list)
@@ -60,14 +61,14 @@ class Places(Dataset):
         return len(self.places)
 
     def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
-        """Returns images (K, 3, H, W) and their place (K,)."""
+        """Return images (K, 3, H, W) and their place (K,)."""
         chosen = random.sample(self.places[place], self.images_per_place)
         images = [self.transform(Image.open(path).convert("RGB")) for path in chosen]
         return torch.stack(images), torch.full((len(images),), place)
 
 
-class Pictures(Dataset):
-    """Images to describe."""
+class Described(Dataset):
+    """Images of a set, to be described."""
 
     def __init__(self, paths: list[Path], size: tuple[int, int]) -> None:
         self.paths = paths
@@ -82,15 +83,15 @@ class Pictures(Dataset):
 
 @torch.inference_mode()
 def described(model: nn.Module, paths: list[Path], size: tuple[int, int]) -> Tensor:
-    """Returns descriptors (N, D)."""
+    """Return descriptors (N, D)."""
     model.eval()
-    found = torch.cat([model(images) for images in DataLoader(Pictures(paths, size), BATCH, num_workers=WORKERS)])
+    found = torch.cat([model(images) for images in DataLoader(Described(paths, size), BATCH, num_workers=WORKERS)])
     model.train()
     return found
 
 
 def recall_at_1(model: nn.Module, val: Path, size: tuple[int, int]) -> float:
-    """Returns recall@1 in per cent."""
+    """Return recall@1 in per cent."""
     database, queries = find_images(val / "database"), find_images(val / "queries")
     tree = cKDTree([position(path) for path in database])
     positives = tree.query_ball_point([position(path) for path in queries], RADIUS_M)
@@ -100,7 +101,7 @@ def recall_at_1(model: nn.Module, val: Path, size: tuple[int, int]) -> float:
 
 
 def train(config: dict[str, Any], root: Path, leaves: dict[str, Any]) -> None:
-    """A trial."""
+    """Train one trial."""
     torch.set_num_threads(1)
     # OptunaSearch hands leaves as nested dictionaries.
     drawn = {f"{room}/{leaf}": value for room, own in config.items() for leaf, value in own.items()}
@@ -130,11 +131,14 @@ def train(config: dict[str, Any], root: Path, leaves: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
             torch.save(state, Path(folder) / "checkpoint.pt")
-            tune.report({METRIC: recall, "epoch": epoch}, checkpoint=tune.Checkpoint.from_directory(folder))
+            tune.report(
+                {METRIC: recall, "epoch": epoch, "reported_at": time.time()},
+                checkpoint=tune.Checkpoint.from_directory(folder),
+            )
 
 
 def main(root: Path, storage: Path, trials: int, slots: int, leaves: dict[str, Any]) -> None:
-    """The whole search; results lie in `storage`/today."""
+    """Run the whole search; its results lie in `storage`/today."""
     ray.init(address="local", num_cpus=slots, include_dashboard=False, log_to_driver=False)
     epochs = leaves["training/epochs"]
     tuner = tune.Tuner(
@@ -155,7 +159,10 @@ def main(root: Path, storage: Path, trials: int, slots: int, leaves: dict[str, A
             verbose=0,
         ),
     )
-    best = tuner.fit().get_best_result()
+    results = tuner.fit()
+    if results.num_errors:
+        raise RuntimeError(f"{results.num_errors} trials failed: {results.errors[0]}")
+    best = results.get_best_result()
     print(f"best {best.metrics[METRIC]:.1f} with {best.config}")  # type: ignore[index]
 
 

@@ -20,10 +20,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.as_today import METRIC
 from vpr.minicity.preset import minicity_folder
 
 ROOT = Path(__file__).resolve().parents[2]
+METRIC = "val/recall_at_1"
 SLOTS = 2
 STEP = 5.0
 """Per cent of recall between two levels that are timed."""
@@ -31,7 +31,7 @@ STEP = 5.0
 
 @dataclass(frozen=True)
 class Epoch:
-    """That a trial reported."""
+    """What a trial reported after an epoch."""
 
     trial: str
     seconds: float
@@ -117,12 +117,12 @@ def _leaves(settings: Settings) -> dict[str, Any]:
 
 
 def today(settings: Settings, root: Path, storage: Path) -> Run:
-    """As `as_today.py` searches."""
+    """Run `as_today.py`."""
     given = {"root": str(root), "storage": str(storage), "trials": settings.trials, "slots": SLOTS}
     argument = json.dumps({**given, "leaves": _leaves(settings)})
     began, *measured = _measured([sys.executable, "-m", "tests.benchmarks.as_today", argument], storage)
     epochs = [
-        Epoch(file.parent.name, result["timestamp"] - began, result[METRIC])
+        Epoch(file.parent.name, result["reported_at"] - began, result[METRIC])
         for file in sorted((storage / "today").glob("*/result.json"))
         for result in map(json.loads, file.read_text().splitlines())
     ]
@@ -130,7 +130,7 @@ def today(settings: Settings, root: Path, storage: Path) -> Run:
 
 
 def ours(settings: Settings, root: Path, storage: Path) -> Run:
-    """With an empty cache, so that decoding counts."""
+    """Run our search with an empty cache, so that decoding counts."""
     sets = [
         f"{leaf}={'x'.join(map(str, value)) if isinstance(value, tuple) else value}"
         for leaf, value in _leaves(settings).items()
@@ -146,7 +146,22 @@ def ours(settings: Settings, root: Path, storage: Path) -> Run:
         "--epochs",
         str(settings.epochs),
     ]
-    flags += ["--confirm", "0", "--name", "ours", "--storage", str(storage), "--set", *sets]
+    flags += [
+        "--confirm",
+        "0",
+        "--max-concurrent",
+        str(SLOTS),
+        "--cpus-per-trial",
+        "1",
+        "--gpus-per-trial",
+        "0",
+        "--name",
+        "ours",
+        "--storage",
+        str(storage),
+        "--set",
+        *sets,
+    ]
     began, *measured = _measured([sys.executable, "search/run.py", *flags], storage)
     events = map(json.loads, (storage / "ours/history.jsonl").read_text().splitlines())
     epochs = [

@@ -86,14 +86,20 @@ def test_a_set_inside_itself_is_found(tmp_path):
     gsv_xs(tmp_path / "gsv_xs/gsv_xs/train")
     retrieval(tmp_path / "sf_xs/sf_xs/val")
     refused(find_train, tmp_path, rf"give --train {tmp_path}/gsv_xs/gsv_xs/train")
-    refused(find_val, tmp_path, f"{tmp_path}/sf_xs holds another .*; move what is in {tmp_path}/sf_xs/sf_xs up$")
+    refused(
+        find_val,
+        tmp_path,
+        f"{tmp_path}/sf_xs holds the set one folder too deep; move what is in {tmp_path}/sf_xs/sf_xs up$",
+    )
     retrieval(tmp_path / "tokyo_xs/tokyo_xs/images/test")
     refused(
-        find_tests, tmp_path, f"{tmp_path}/tokyo_xs holds another .*; move what is in {tmp_path}/tokyo_xs/tokyo_xs up$"
+        find_tests,
+        tmp_path,
+        f"{tmp_path}/tokyo_xs holds the set one folder too deep; move what is in {tmp_path}/tokyo_xs/tokyo_xs up$",
     )
 
 
-@pytest.mark.parametrize("ending", [".zip", "_v2.tar.gz"])
+@pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
 def test_a_set_that_is_still_packed_is_named(root, ending):
     for find, name in ((find_train, "gsv_xs/train"), (find_val, "sf_xs/val"), (find_tests, "tokyo_xs/test")):
         folder = root / name.split("/")[0]
@@ -108,6 +114,9 @@ def test_a_set_that_is_still_packed_is_named(root, ending):
 def test_an_archive_beside_its_unpacked_set_may_stay(root):
     (root / "tokyo_xs.zip").touch()
     assert "tokyo_xs/test" in find_tests(root)
+    shutil.rmtree(root / "sf_xs/test")
+    (root / "sf_xs_results.zip").touch()
+    assert list(find_tests(root)) == ["tokyo_xs/test"]
 
 
 def test_a_root_without_val_lists_the_sets_that_are_there(tmp_path):
@@ -121,8 +130,10 @@ def test_a_set_without_images_says_what_it_holds_instead(root):
     for query in (root / "sf_xs/val/queries").iterdir():
         query.rename(query.with_suffix(".webp"))
     (root / "sf_xs/val/queries/._a.jpg").touch()
+    (root / "sf_xs/val/database/._b.jpg").touch()
     with pytest.raises(
-        DataError, match="but 1 hidden files .* first queries/._a.jpg and . images of other formats, first"
+        DataError,
+        match=r"queries has no .*\(hidden files .*: 1, first queries/._a.jpg; images of other formats: \d, first q",
     ):
         read_retrieval(listing_of(root / "sf_xs/val"))
 

@@ -101,10 +101,10 @@ import resource, sys
 from vpr.memory import keep_freed_memory
 if sys.argv[1] == "kept":
     keep_freed_memory()
-b"x" * (40 << 20)
+b"x" * (20 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):
-    b"x" * (40 << 20)
+    b"x" * (20 << 20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
