@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import utm
 from PIL import Image
 
 from vpr.minicity import write
@@ -63,6 +64,14 @@ def test_every_file_name_follows_the_convention(city):
         assert -90 < float(lat) < 90 and -180 < float(lon) < 180 and pano and len(tile) == 4
         assert 0 <= int(heading) < 360 and pitch == roll == height == "" and 1 <= int(stamp[4:]) <= 12
         assert (len(note) == 6 and note.isdigit()) if "gsv_xs" in path.parts else note == ""
+
+
+def test_latitude_and_longitude_of_a_name_are_those_of_its_metres(city):
+    for name in ("gsv_xs/train", "sf_xs/val", "sf_xs/test", "tokyo_xs/test"):
+        fields = next((city / name).rglob("*.jpg")).name.split("@")
+        east, north, zone, band = utm.from_latlon(float(fields[5]), float(fields[6]))
+        assert (zone, band) == (int(fields[3]), fields[4])
+        assert abs(east - float(fields[1])) < 2 and abs(north - float(fields[2])) < 2
 
 
 def test_images_are_of_one_size_and_not_flat(city):

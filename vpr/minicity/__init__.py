@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import utm
 from PIL import Image
 
 from vpr.minicity.city import City
@@ -94,9 +95,7 @@ def _write_sites(root: Path, seed: int, progress: Callable[[int, int], None], sc
 def file_name(rng: np.random.Generator, site: Site, shot: Shot, pano: str, tile: int) -> str:
     """The community's name: @-separated UTM, zone, latitude, longitude, panorama, tile, heading, time and (train) place."""
     east, north = site.origin[0] + shot.camera.x, site.origin[1] + shot.camera.y
-    # Flat-earth latitude and longitude: good to a few hundred metres, and nothing measures with them.
-    latitude = north / 110_950.0
-    longitude = 6 * site.zone - 183 + (east - 500_000.0) / (111_320.0 * np.cos(np.radians(latitude)))
+    latitude, longitude = utm.to_latlon(east, north, site.zone, northern=True)
     first, last = MONTHS[shot.moment.season]
     month = int(rng.choice((first, last)))
     place = "" if shot.place is None else f"{shot.place:06d}"

@@ -23,7 +23,7 @@ PRESET: dict[str, Value] = {
 
 def minicity_folder() -> Path:
     """The folder of MiniCity in this node's cache, written first if it is not there (about 20 s)."""
-    folder = cache_folder() / "minicity-1"
+    folder = cache_folder() / "minicity-2"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
