@@ -17,7 +17,6 @@ from vpr import cli
 
 def main(settings: SearchSettings) -> int:
     """Returns the exit code: 0 done, 1 no trial succeeded, 130 interrupted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's wish is that of a person who types Ctrl-C
     started = psutil.Process().create_time()
     check(settings)
     if remote.is_asked_for(settings):
@@ -69,7 +68,7 @@ def main(settings: SearchSettings) -> int:
     connecting = time.time()
     cluster.wait(slots)
     ray_seconds += time.time() - connecting
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray has set its own, which says nothing
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # again: Ray has set its own, which says nothing
     if slots.is_cluster:
         doctor.check(plan.folder.parent)
     checkpoints.check_room(plan, slots)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import signal
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,6 +19,8 @@ def run(main: Callable[[Settings], int], settings: type[Settings], prog: str) ->
     """Parse the command line into `settings`, call `main`, and exit with its code; 2 for bad input, 130 if interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
+    # A scheduler's wish is that of a person who types Ctrl-C: what is half-written is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = main(_parsed(settings, prog))
     except BadImagesError as error:
