@@ -98,6 +98,12 @@ def load_export(folder: Path) -> tuple[PlaceModel, TrialConfig]:
 
 def load_model(path: Path) -> tuple[PlaceModel, TrialConfig]:
     """The model of an export folder, a training's folder (its best epoch) or a checkpoint file, in evaluation mode."""
+    if not path.exists():
+        raise WeightsError(
+            f"{path} does not exist; give the folder of an export or of a training, or a checkpoint file"
+        )
+    if (path / "export/config.json").exists():
+        raise WeightsError(f"{path} is a search; give its export, {path / 'export'}")
     if path.is_dir() and epoch_files(path):
         path = best_file(path)
     if path.is_dir():

@@ -1,6 +1,7 @@
 """One line on stderr that says what, where and what to do; exit code 2; nothing written."""
 
 import json
+import os
 import pickle
 import shutil
 import zipfile
@@ -101,6 +102,11 @@ def checkpoint(write):
         return "evaluate", [place / "some.pt", "--data", place / "city", "--split", "sf_xs/val"]
 
     return prepare
+
+
+def a_search(folder):
+    (folder / "export").mkdir(parents=True)
+    (folder / "export/config.json").touch()
 
 
 def flipped(file):
@@ -282,7 +288,12 @@ CASES = {
     "hostile weights": (weights(lambda file: torch.save(Hostile(), file)), ["some.pth"]),
     "broken safetensors": (weights(lambda file: file.write_bytes(bytes(64)), "some.safetensors"), ["some.safetensors"]),
     "foreign weights": (weights(lambda file: torch.save({"a": torch.zeros(1)}, file)), ["some.pth"]),
-    "no checkpoint": (checkpoint(lambda file: None), ["some.pt is no checkpoint file"]),
+    "nothing there": (checkpoint(lambda file: None), ["some.pt does not exist", "folder of an export"]),
+    "no checkpoint": (checkpoint(os.mkfifo), ["some.pt is no checkpoint file"]),
+    "a search instead of its export": (
+        checkpoint(a_search),
+        ["some.pt is a search; give its export", "some.pt/export"],
+    ),
     "text as checkpoint": (checkpoint(lambda file: file.write_text("hello")), ["some.pt cannot be read"]),
     "hostile checkpoint": (
         checkpoint(lambda file: torch.save({"config": {}, "trainer": Hostile()}, file)),
