@@ -13,6 +13,7 @@ from vpr.config import TrialConfig
 from vpr.epochs import epoch_file, epoch_files
 from vpr.errors import WeightsError
 from vpr.leaves import from_leaves, to_leaves
+from vpr.store_files import written_whole
 
 PARTS = frozenset(
     (
@@ -81,15 +82,10 @@ def save_checkpoint(file: Path, state: dict[str, Any], config: TrialConfig) -> N
     content = io.BytesIO()  # torch's own writer has no OSError for a full disk
     torch.save({"config": to_leaves(config), "trainer": state}, content)
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("wb") as sink:
-            sink.write(content.getbuffer())
-            sink.flush()
-            os.fsync(sink.fileno())
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(file) as sink:
+        sink.write(content.getbuffer())
+        sink.flush()
+        os.fsync(sink.fileno())
 
 
 def read_checkpoint(file: Path) -> tuple[dict[str, Any], TrialConfig]:

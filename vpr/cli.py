@@ -19,7 +19,7 @@ def run(main: Callable[[Settings], int], settings: type[Settings], prog: str) ->
     """Parse the command line into `settings`, call `main`, and exit with its code; 2 for bad input, 130 if interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
-    # A scheduler's wish is that of a person who types Ctrl-C: what is half-written is removed.
+    # A scheduler's SIGTERM is treated as Ctrl-C, so that half-written files are removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = main(_parsed(settings, prog))

@@ -34,7 +34,7 @@ def train_arrays(listing: Listing, spread: Spread = map) -> tuple[dict[str, np.n
         order = np.argsort(places, kind="stable")
         rows, utm, arrays["places"] = rows[order], utm[order], places[order]
     names, facts = [listing.names[row] for row in rows.tolist()], listing.facts[rows]
-    hashes = (
+    hashes = (  # side by side: half a million names take half a second each
         lambda: fingerprint_of((listing.folder, listing.names, listing.sizes)),
         lambda: _state_of(names, facts),
     )

@@ -69,7 +69,7 @@ def _left(folder: Path, limit: str, usage: str, *cached: str) -> int | None:
 def keep_freed_memory() -> None:
     """Ask glibc to keep the memory that this process frees, for a training, which needs as much again in its next step.
 
-    To take it from the system again costs a training on a CPU a twentieth of its time. Other C libraries go on as they do.
+    To take it from the system again costs a training on a CPU a twentieth of its time. Other C libraries are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     # Before glibc 2.35 the most is 32 MiB; to set the other threshold alone would give back even more.

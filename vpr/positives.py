@@ -18,7 +18,7 @@ def positives(index: RetrievalIndex, radius_m: float) -> list[np.ndarray]:
     """
     if index.truth is not None:
         return index.truth
-    known_by = hashlib.sha256(repr((FORM, str(index.folder), index.walk, radius_m)).encode()).hexdigest()[:16]
+    known_by = hashlib.sha256(repr((FORM, index.walk, radius_m)).encode()).hexdigest()[:16]
     file = cache_folder() / "index" / f"positives-{known_by}.npz"
     try:
         with np.load(file) as kept:
