@@ -81,16 +81,22 @@ def measure(
     from vpr.evaluate import ranking
     from vpr.export import load_model
     from vpr.precision import pick_device
-    from vpr.recall import first_hits
 
     model, config = load_model(checkpoint)
     where = pick_device(device)
     retrieval = watched(open_retrieval(folder, config.data, budget_gb, on_bad_image))
     ranked = ranking(model.to(where), retrieval, config.training.precision, where)
+    return answers_of(ranked, retrieval, config.data.positive_radius_m)
+
+
+def answers_of(ranked: np.ndarray, retrieval: Retrieval, radius_m: float) -> Answers:
+    """Return what a ranking answers; ranked: (Q, n >= 5) database indices, nearest first."""
+    from vpr.recall import first_hits
+
     return Answers(
         first_hits(ranked, retrieval.positives),
         ranked[:, :NEAREST].astype(np.int32),
-        config.data.positive_radius_m,
+        radius_m,
         sorted(str(path.relative_to(retrieval.folder)) for path in retrieval.skipped),
         retrieval.fingerprint,
     )

@@ -3,16 +3,12 @@
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
-import ray
-
-from search.cluster import Slots, check_ray, fetch
+from search.cluster import Slots
 from search.early_stopping import MOST_WAITING
 from search.plan import Plan
 from search.records import TrialRecord
-from vpr.config import TrialConfig
 from vpr.epochs import epoch_file, epoch_files
 from vpr.errors import ConfigError
 
@@ -44,11 +40,8 @@ def needed_bytes(plan: Plan, slots: Slots, checkpoint: int) -> int:
     return checkpoint * (slots.count * AT_ONCE + MOST_WAITING + plan.kept + plan.confirm * len(plan.confirm_seeds) + 1)
 
 
-def check_room(plan: Plan, slots: Slots) -> None:
-    """Raises ConfigError where the storage has less room than the search needs beside what it holds already."""
-    size = fetch(
-        ray.remote(num_cpus=0)(_largest_bytes).remote(plan.samples, plan.sets.places), lambda: check_ray(plan.resume)
-    )
+def check_room(plan: Plan, slots: Slots, size: int) -> None:
+    """Raises ConfigError where the storage has less room than the search needs beside what it holds already; size: bytes of a checkpoint."""
     held = sum(file.stat().st_size for file in plan.folder.rglob("*.pt"))
     needed = needed_bytes(plan, slots, size) - held
     existing = next(folder for folder in (plan.folder, *plan.folder.parents) if folder.exists())
@@ -60,19 +53,3 @@ def check_room(plan: Plan, slots: Slots) -> None:
             f"--storage {existing} has {free / 1e9:.2f} GB free, the checkpoints of the search need up to {needed / 1e9:.2f} GB; "
             "free some, give another --storage, or lower --keep, --confirm or --max-concurrent"
         )
-
-
-def _largest_bytes(configs: list[TrialConfig], places: int) -> int:
-    """Of a checkpoint: weights of model and loss, and two moments of each as Adam has them."""
-    from vpr.losses import PlaceLoss
-    from vpr.model import PlaceModel
-
-    sizes = {}
-    models = {config.model: config for config in configs}
-    for model_config, config in models.items():
-        model = PlaceModel(replace(model_config, weights="none"), config.data.image_size)
-        own = sum(weights.nbytes for weights in model.state_dict().values())
-        for loss in {other.loss.name: other.loss for other in configs}.values():
-            weights = PlaceLoss(loss, places, model.dim).parameters()
-            sizes[model_config, loss.name] = 3 * (own + sum(weight.nbytes for weight in weights))
-    return max(sizes.values())

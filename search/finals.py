@@ -1,9 +1,8 @@
-"""After the search: the finalists are weighed, meet the test sets, and the best seed of the best mean becomes the export."""
+"""After the search: the finalists are weighed on val, meet the test sets, and the best seed of the best mean becomes the export."""
 
-import contextlib
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,17 +12,17 @@ import numpy as np
 import ray
 from rich.console import Console
 
-from search.answers import Answers, answers_file, keep_answers, measure, read_answers
 from search.card import STAGED
 from search.certainty import Certainty, weigh
 from search.cluster import Slots, fetch
 from search.history import History
-from search.ledger import checkpoint_hash, record_look
+from search.ledger import checkpoint_hash
 from search.lost import RETRIES
+from search.measurements import Measurements
 from search.plan import Plan
 from search.records import TrialKey, TrialRecord
+from search.screen import told
 from search.storage import patiently
-from vpr.datasets import retrieval_fingerprint
 from vpr.recall import recalls
 from vpr.results import best_key
 from vpr.sources import root_here
@@ -62,8 +61,10 @@ class Finals:
     tests: dict[str, Certainty] = field(default_factory=dict)
     """Of their recall@1, by test set."""
     answers: dict[tuple[TrialKey, str], np.ndarray] = field(default_factory=dict)
-    """(Q,) place of the first right answer of each query (`vpr.recall.answers`), by model and reported name of the set."""
+    """`search.measurements.Measurements.first`."""
     export: Path | None = None
+    wait_for_export: Callable[[Callable[[], None]], None] | None = None
+    """Waits for the worker that writes it, as `fetch` does; None where none does."""
 
     @property
     def best(self) -> Finalist | None:
@@ -75,24 +76,21 @@ class Finals:
         return None if first is None else {f"recall_at_{n}": value for n, value in recalls(first).items()}
 
 
-def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
-    """A failure is told in one line and costs only what failed. What an earlier session measured is not measured again."""
-    finals = Finals(sorted(choose(history, console), key=lambda found: found.mean_key, reverse=True))
+def weigh_on_val(plan: Plan, history: History, measurements: Measurements, slots: Slots, console: Console) -> Finals:
+    """Weigh the finalists on val, whose answers their trainings have kept, and begin to export the best.
+
+    Only answers that were not kept are measured here: of a search without confirmation, or of an earlier version.
+    A failure is told in one line and costs only what failed.
+    """
+    ranked = sorted(choose(history, console), key=lambda found: found.mean_key, reverse=True)
+    finals = Finals(ranked, answers=measurements.first)
     if finals.best is None:
         return finals
-    wait_for_export = None
     with told(console, "the best model could not be exported"):
-        wait_for_export = _begin_export(slots, plan, finals.best.best_run)
-    models = [run for finalist in finals.finalists for run in finalist.runs]
-    if plan.space.fixed_trials:  # its table is the answer, so that all of it is measured
-        models += [record for record in history.ranked() if record.state == "completed" and record.checkpoint]
-    tests = plan.folders.tests
-    _measure_all(slots, plan, finals, models, tests, history, console)
-    if wait_for_export is not None:
-        with told(console, "the best model could not be exported"):
-            wait_for_export(history.look)
-            finals.export = plan.folder / "export"
+        finals.wait_for_export = _begin_export(slots, plan, finals.best.best_run)
     vals = plan.folders.reported_vals
+    measurements.begin([run for finalist in finals.finalists for run in finalist.runs], vals)
+    measurements.finish(vals, history.look)
     measured = [
         found
         for found in finals.finalists
@@ -104,10 +102,27 @@ def run(slots: Slots, plan: Plan, history: History, console: Console) -> Finals:
     for name, reported in zip(plan.folders.vals, vals, strict=True):
         if found := finals.val if len(vals) == 1 else _weighed(finals, reported):
             finals.vals[name] = found
-    for name in tests:
+    return finals
+
+
+def meet_tests(plan: Plan, finals: Finals, history: History, measurements: Measurements) -> None:
+    """Measure the finalists on the test sets. What an earlier session measured is not measured again."""
+    models = [run for finalist in finals.finalists for run in finalist.runs]
+    if plan.space.fixed_trials:  # its table is the answer, so that all of it is measured
+        models += [record for record in history.ranked() if record.state == "completed" and record.checkpoint]
+    measurements.begin(models, plan.folders.held_out)
+    measurements.finish(plan.folders.held_out, history.look)
+    for name in plan.folders.tests:
         if found := _weighed(finals, name):
             finals.tests[name] = found
-    return finals
+
+
+def finish_export(plan: Plan, finals: Finals, history: History, console: Console) -> None:
+    """Wait for the worker that writes the export."""
+    if finals.wait_for_export is not None:
+        with told(console, "the best model could not be exported"):
+            finals.wait_for_export(history.look)
+            finals.export = plan.folder / "export"
 
 
 def _begin_export(slots: Slots, plan: Plan, run: TrialRecord) -> Callable[[Callable[[], None]], None]:
@@ -157,46 +172,6 @@ def choose(history: History, console: Console) -> list[Finalist]:
     return finalists or [Finalist(record, [record]) for record in usable if record.checkpoint][:1]
 
 
-def _measure_all(
-    slots: Slots,
-    plan: Plan,
-    finals: Finals,
-    models: Iterable[TrialRecord],
-    tests: dict[str, Path],
-    history: History,
-    console: Console,
-) -> None:
-    measuring_on = _on_worker(slots)(_measure)
-    measuring = {}
-    below = plan.folders.relative_to(root_here(plan.source))  # every node has its own root
-    places = {**below.reported_vals, **below.tests}
-    for model in {model.key: model for model in models}.values():
-        checkpoint, _ = _model(model)
-        for name, folder in {**plan.folders.reported_vals, **tests}.items():
-            with told(console, f"{name} could not be measured"):
-                if kept := read_answers(answers_file(plan.folder, model.key, name)):  # of an earlier session
-                    finals.answers[model.key, name] = kept.first
-                    if kept.nearest is not None or name in tests:  # no test set is looked at again
-                        continue
-                if name in tests:
-                    who = {"search": plan.name, "search_id": plan.search_id, "trial": model.number, "seed": model.seed}
-                    what = {
-                        "set": name,
-                        "data": retrieval_fingerprint(folder, plan.session),
-                        "checkpoint": checkpoint_hash(checkpoint),
-                    }
-                    record_look(plan.ledger, **who, **what)
-                given = plan.source, places[name], plan.cache_budget, plan.on_bad_image, slots.cpus, slots.device
-                task = measuring_on.remote(checkpoint, *given)
-                measuring[model.key, name] = task
-    for (key, name), task in measuring.items():
-        # Also an unreadable test picture, which nobody looked at before.
-        with told(console, f"{name} could not be measured for trial {key[0]}"):
-            answers = fetch(task, history.look)
-            finals.answers[key, name] = answers.first
-            patiently(keep_answers, answers_file(plan.folder, key, name), answers)
-
-
 def _weighed(finals: Finals, *names: str) -> Certainty | None:
     """Return the certainty of the finalists' mean recall@1 over the sets; None where one was not measured on all of them."""
     hits = []
@@ -211,17 +186,6 @@ def _weighed(finals: Finals, *names: str) -> Certainty | None:
 def _model(record: TrialRecord) -> tuple[Path, dict[str, float]]:
     assert record.checkpoint and record.best
     return record.checkpoint, record.best
-
-
-@contextlib.contextmanager
-def told(console: Console, what: str) -> Any:
-    """A fault in what stands below is told in one line, after `what`, and costs no more than that."""
-    try:
-        yield
-    except Exception as fault:  # a lost worker, a full disk, a broken picture: the summary still stands
-        # Ray's text of a remote fault is a traceback; the fault itself is its cause.
-        reason = " ".join(str(getattr(fault, "cause", None) or fault).split())[:300]
-        console.print(f"{what}: {reason}", soft_wrap=True)
 
 
 def _on_worker(slots: Slots) -> Any:
@@ -245,12 +209,3 @@ def _export(
 
     torch.set_num_threads(cpus)
     patiently(write_export, folder, checkpoint, metrics, root_here(source) / val, budget_gb, on_bad_image, formats)
-
-
-def _measure(
-    checkpoint: Path, source: str, folder: Path, budget_gb: float | None, on_bad_image: str, cpus: int, device: str
-) -> Answers:
-    import torch
-
-    torch.set_num_threads(cpus)
-    return measure(checkpoint, root_here(source) / folder, budget_gb, on_bad_image, device)

@@ -77,8 +77,8 @@ def write(plan: "Plan", finals: "Finals", console: "Console", max_mb: float = MA
     Where that cannot be done, the reason is told in one line. The pictures are read here, and not on a worker: the plan has read all of
     them on this node already.
     """
-    from search.finals import told
     from search.gallery_page import as_html, as_page
+    from search.screen import told
     from search.storage import patiently
 
     with told(console, "the gallery could not be made"):

@@ -27,7 +27,9 @@ def main(settings: SearchSettings) -> int:
     from search import resume
     from search.announce import describe
     from search.plan import make_plan
-    from search.screen import Screen
+    from search.screen import Screen, told
+    from vpr.epochs import largest_bytes
+    from vpr.spread import beside
 
     # Paths and error messages may hold brackets, which are no markup.
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
@@ -46,6 +48,7 @@ def main(settings: SearchSettings) -> int:
     slots = cluster.connect(settings)
     ray_seconds = time.time() - connecting
     screen.say(f"runs on   {slots.describe()}")
+    checkpoint_bytes = beside(largest_bytes, plan.samples, plan.sets.places)
     # What follows needs seconds to import; neither the line above nor the start of Ray need wait for it.
     from search import (
         card,
@@ -61,6 +64,7 @@ def main(settings: SearchSettings) -> int:
         verdict,
     )
     from search.importance import importances
+    from search.measurements import Measurements
     from search.outcome import Outcome
     from search.tracking import Tracker, default_address
     from search.tuning import run_trials
@@ -71,7 +75,7 @@ def main(settings: SearchSettings) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # again: Ray has set its own, which says nothing
     if slots.is_cluster:
         doctor.check(plan.folder.parent)
-    checkpoints.check_room(plan, slots)
+    checkpoints.check_room(plan, slots, checkpoint_bytes.result())
     if settings.dry_run:
         preview.show(plan, slots, console)
         return 0
@@ -85,7 +89,8 @@ def main(settings: SearchSettings) -> int:
     tracker = Tracker(address, plan.name, plan.search_id, facts, storage)
     try:
         with resume.opened_folder(plan, settings):
-            history = run_trials(plan, slots, tracker, screen)
+            measurements = Measurements(slots, plan, console)
+            history = run_trials(plan, slots, tracker, screen, measurements.begin_tests)
             first_step = history.first_step_at and history.first_step_at - started
             before = history.events.seconds_before()
             outcome = Outcome(plan, slots, command, history, before + time.time() - started, ray_seconds, first_step)
@@ -93,15 +98,19 @@ def main(settings: SearchSettings) -> int:
             summary.write_summary(summary_file, outcome)  # before the finals: what they meet must not cost the search
             gallery.remove(plan.folder)  # of the finalists that an earlier session had
             if not history.is_interrupted:
-                with screen.waiting("the finalists are measured on val and the test sets"):
-                    outcome.finals = finals.run(slots, plan, history, console)
+                outcome.finals = finals.weigh_on_val(plan, history, measurements, slots, console)
+            tables.print_answer(console, outcome, settings.quiet)  # nothing that follows changes it
+            if not history.is_interrupted:
+                with screen.waiting("the finalists meet the test sets, and the best model is exported"):
+                    finals.meet_tests(plan, outcome.finals, history, measurements)
                     gallery.write(plan, outcome.finals, console)
+                    finals.finish_export(plan, outcome.finals, history, console)
                 history.finish()
             if outcome.winner:
                 outcome.importances = importances(plan.folder / "study.journal", plan.name, outcome.winner.number)
             outcome.wall_seconds = before + time.time() - started
             summary.write_summary(summary_file, outcome)
-            with finals.told(console, "the export could not be completed"):
+            with told(console, "the export could not be completed"):
                 card.finish_search(summary_file)
             report.write_or_tell(plan.folder, console)
             tracker.finish(outcome.ending(verdict.answer(recorded.read(plan.folder))))

@@ -85,3 +85,14 @@ class Screen:
         if self._live is None:
             # Not through the console, which may be in the middle of a line: that would raise here.
             os.write(sys.stderr.fileno(), f"{text}\n".encode())
+
+
+@contextmanager
+def told(console: Console, what: str) -> Iterator[None]:
+    """A fault in what stands below is told in one line, after `what`, and costs no more than that."""
+    try:
+        yield
+    except Exception as fault:  # a lost worker, a full disk, a broken picture: the summary still stands
+        # Ray's text of a remote fault is a traceback; the fault itself is its cause.
+        reason = " ".join(str(getattr(fault, "cause", None) or fault).split())[:300]
+        console.print(f"{what}: {reason}", soft_wrap=True)

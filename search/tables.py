@@ -1,4 +1,4 @@
-"""What a search prints at its end: the ranked trials, the finalists, what mattered, and what to type next."""
+"""What a search prints at its end: the ranked trials and the answer as soon as it is known, then the test sets, what mattered, and what to type next."""
 
 import shlex
 import sys
@@ -20,28 +20,34 @@ from search.tracking import Tracker
 SHOWN_LEAVES = 5
 
 
-def print_end(console: Console, outcome: Outcome, tracker: Tracker, is_quiet: bool) -> None:
-    """All of it, the answer last; of a quiet search the answer alone."""
+def print_answer(console: Console, outcome: Outcome, is_quiet: bool) -> None:
+    """All that val says, the answer last; of a quiet search the finalists alone."""
     if not is_quiet:
-        print_findings(console, outcome)
+        print_trials(console, outcome)
+        print_early_stopping(console, outcome)
     print_finalists(console, outcome)
+
+
+def print_end(console: Console, outcome: Outcome, tracker: Tracker, is_quiet: bool) -> None:
+    """What came after the answer: the test sets, what mattered, the study's own tables where these were searched, and what to type next."""
+    print_tests(console, outcome)
     if not is_quiet:
+        print_importances(console, outcome)
+        tables = outcome.plan.space.tables
+        print_study(console, tables, compare(tables, outcome.history, outcome.finals))
         for line in outcome.plan.sets.lines():
             console.print(line, soft_wrap=True)
     print_next_steps(console, outcome, tracker)
 
 
-def print_findings(console: Console, outcome: Outcome) -> None:
-    """All trials, what stopping saved, what mattered, and the study's own tables where these were searched."""
-    print_trials(console, outcome)
-    print_early_stopping(console, outcome)
+def print_importances(console: Console, outcome: Outcome) -> None:
+    """How much each leaf mattered."""
     for importance in outcome.importances:
         largest = list(importance.shares.items())[:SHOWN_LEAVES]
         shares = "  ".join(f"{leaf} {100 * share:.0f} %" for leaf, share in largest)
         _line(console, "mattered", f"{shares}  ({importance.of}: {importance.trials})")
     if not outcome.importances:
         _line(console, "mattered", f"not known from {len(outcome.trials)} trials; {MINIMUM_TRIALS} are needed")
-    print_study(console, outcome.plan.space.tables, compare(outcome.plan.space.tables, outcome.history, outcome.finals))
 
 
 def print_trials(console: Console, outcome: Outcome) -> None:
@@ -90,7 +96,7 @@ def print_finalists(console: Console, outcome: Outcome) -> None:
     table = Table(title=f"finalists, {again}: recall@1 with 95 % intervals", title_justify="left")
     table.add_column("trial", justify="right")
     table.add_column("what varied", overflow="fold")
-    sets = {f"val {name}": finals.vals[name] for name in _several(outcome) if name in finals.vals} | finals.tests
+    sets = {f"val {name}": finals.vals[name] for name in _several(outcome) if name in finals.vals}
     for heading in ("search", "mean", "sd", "95 %", "best", *sets):
         table.add_column(heading, justify="right", no_wrap=True)
     is_tie = sum(finals.val.is_tied) > 1
@@ -110,6 +116,22 @@ def print_finalists(console: Console, outcome: Outcome) -> None:
     console.print(table)
     if is_confirmed:
         _print_answer(console, outcome, finals.val)
+
+
+def print_tests(console: Console, outcome: Outcome) -> None:
+    """The finalists on the test sets."""
+    finals = outcome.finals
+    if not finals.tests:
+        return
+    table = Table(title="the finalists on the test sets: mean recall@1 with 95 % intervals", title_justify="left")
+    table.add_column("trial", justify="right")
+    table.add_column("what varied", overflow="fold")
+    for heading in finals.tests:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for place, finalist in enumerate(finals.finalists):
+        cells = [f"{known.means[place]:.1f} {_interval(known, place)}" for known in finals.tests.values()]
+        table.add_row(str(finalist.record.number), what_varied(finalist.record.leaves), *cells)
+    console.print(table)
 
 
 def _print_answer(console: Console, outcome: Outcome, val: Certainty) -> None:

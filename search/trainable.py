@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ray import tune
 
-from search.records import FAILED, METRIC
+from search.answers import answers_file, answers_of, keep_answers
+from search.records import FAILED, METRIC, TrialKey
 from search.storage import patiently
 from vpr.config import DataConfig, TrialConfig
 from vpr.data import TrainingData, open_data
@@ -19,6 +20,9 @@ from vpr.datasets import Folders
 from vpr.errors import TrainingError, VPRError
 from vpr.leaves import from_leaves
 from vpr.sources import root_here
+
+if TYPE_CHECKING:
+    from vpr.train import Trainer
 
 
 def run_trial(
@@ -63,8 +67,18 @@ def run_trial(
             _report({**trainer.metrics, **usage(device)}, None)  # the driver may have been killed before it heard of it
         usage(device)  # from here on
         for result in trainer:
+            if trainer.is_best and suggestion["seed"] is not None:
+                # Before the checkpoint, so that none is ever without them; the search's end need not measure val again.
+                _keep_answers(trainer, trials.parent, (suggestion["trial"], suggestion["seed"]), folders)
             patiently(save_epoch, folder, trainer.state_dict(), config)
             _report({**result.metrics(), **usage(device)}, trainer.first_step_at)
+
+
+def _keep_answers(trainer: "Trainer", search: Path, key: TrialKey, folders: Folders) -> None:
+    """Keep what the last epoch's model answered on each val set."""
+    for name, reported in zip(folders.vals, folders.reported_vals, strict=True):
+        answers = answers_of(trainer.rankings[name], trainer.data.vals[name], trainer.config.data.positive_radius_m)
+        patiently(keep_answers, answers_file(search, key, reported), answers)
 
 
 def _report(metrics: dict[str, float], first_step_at: float | None) -> None:

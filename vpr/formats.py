@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ TIE = 1e-5
 """Squared distances this near to each other are equal: float32 puts either of the two first."""
 PICTURES = 1000
 """Of val's queries, and of its database; an even sample where there are more, since a CPU takes a second for some dozens."""
+AT_ONCE = 2
+"""Formats that describe them side by side: when a search exports, none of its trainings runs any more."""
 CPU = torch.device("cpu")
 
 
@@ -113,12 +116,17 @@ def prove(formats: Mapping[str, Forward], trained: nn.Module, val: Retrieval) ->
     Raises WeightsError for the first whose descriptors differ by more than `TOLERANCE`, or whose recall is another.
     """
     rows, right = _sample(val)
-    expected = _describe(trained.eval(), val, *rows)
+    trained.eval()
+    threads = ThreadPoolExecutor(AT_ONCE)
+    trained_gives = threads.submit(_describe, trained, val, *rows)
+    given = {name: threads.submit(_describe, forward, val, *rows) for name, forward in formats.items()}
+    threads.shutdown(wait=False)
+    expected = trained_gives.result()
     first = answers(*expected, right)
     found: dict[str, Any] = {"database": len(rows[0]), "queries": len(rows[1]), "precision": "fp32 on the CPU"}
-    for name, forward in formats.items():
+    for name, descriptors in given.items():
         try:
-            own = _describe(forward, val, *rows)
+            own = descriptors.result()
         except Exception as fault:  # each runtime has its own errors
             reason = " ".join(f"{type(fault).__name__}: {fault}".split())[:200]
             raise WeightsError(f"{name} cannot describe val's pictures ({reason}); no export is written") from None

@@ -1,15 +1,16 @@
-"""One function for many tasks, in this process or in one for each core."""
+"""One function for many tasks, in this process or in one for each core; and one call in a process beside this one."""
 
 import ctypes
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
-from typing import Any
+from typing import Any, TypeVar
 
+Found = TypeVar("Found")
 Spread = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """`map`, or `spread`."""
 
@@ -41,6 +42,24 @@ def spread(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterable[Any
     _function = function
     with ProcessPoolExecutor(count, get_context("fork"), end_with_parent) as pool:
         return list(pool.map(_do, chain(first, tasks)))
+
+
+def beside(function: Callable[..., Found], *given: Any) -> "Future[Found]":
+    """Call a function in a process of its own, begun anew, while this process goes on.
+
+    Args:
+        function: Of a module, so that it can be pickled.
+        given: Its arguments.
+    """
+    pool = ProcessPoolExecutor(1, get_context("spawn"), _begin_beside)
+    found = pool.submit(function, *given)
+    pool.shutdown(wait=False)
+    return found
+
+
+def _begin_beside() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the command, which ends this process
+    end_with_parent()
 
 
 def end_with_parent() -> None:

@@ -19,7 +19,7 @@ from vpr.data import TrainingData, open_data
 from vpr.datasets import find_sets
 from vpr.epochs import epoch_files
 from vpr.errors import ConfigError, TrainingError, WeightsError
-from vpr.evaluate import evaluate
+from vpr.evaluate import ranking
 from vpr.leaves import from_leaves, parse_assignments, to_leaves, to_text
 from vpr.loading import load
 from vpr.losses import PlaceLoss
@@ -29,6 +29,7 @@ from vpr.model import PlaceModel
 from vpr.optimizers import OPTIMIZERS
 from vpr.precision import autocast, pick_device, resolve
 from vpr.projection import fit_projection
+from vpr.recall import first_hits, recalls
 from vpr.results import EpochResult, best_key, mean_recalls
 from vpr.schedulers import Schedule
 
@@ -47,6 +48,8 @@ class Trainer:
         """The same, an epoch earlier."""
         self.metrics: dict[str, float] | None = None
         """Of the last epoch."""
+        self.rankings: dict[str, np.ndarray] = {}
+        """(Q, n) of the last validation, as `vpr.evaluate.ranking` gives them, by the name of the val set."""
         self.first_step_at: float | None = None
         """Unix seconds when the first step began, its batch gathered."""
         self.sampler = PlaceSampler(data.labels, config.data, config.training.seed, data.groups)
@@ -71,10 +74,17 @@ class Trainer:
         while self.epoch < self.config.training.epochs:
             yield self._epoch()
 
+    @property
+    def is_best(self) -> bool:
+        """Whether the last epoch is the best so far."""
+        return self.best is not None and -self.best[2] == self.epoch
+
     def validate(self) -> dict[str, dict[int, float]]:
         """Return recall@N in per cent by N, by the name of the val set."""
         precision = self.config.training.precision
-        return {name: evaluate(self.model, val, precision, self.device) for name, val in self.data.vals.items()}
+        vals = self.data.vals
+        self.rankings = {name: ranking(self.model, val, precision, self.device) for name, val in vals.items()}
+        return {name: recalls(first_hits(self.rankings[name], val.positives)) for name, val in vals.items()}
 
     def _epoch(self) -> EpochResult:
         self.epoch += 1
@@ -90,16 +100,16 @@ class Trainer:
         learning_rate = self.optimizer.param_groups[0]["lr"]
         start = time.perf_counter()
         by_set = self.validate()
-        recalls = mean_recalls(by_set)
+        mean = mean_recalls(by_set)
         val_seconds = time.perf_counter() - start
-        self.schedule.after_epoch(recalls[1])
-        key = best_key({"val/recall_at_1": recalls[1], "val/recall_at_5": recalls[5], "epoch": self.epoch})
+        self.schedule.after_epoch(mean[1])
+        key = best_key({"val/recall_at_1": mean[1], "val/recall_at_5": mean[5], "epoch": self.epoch})
         is_best = self.best is None or key > tuple(self.best)
         self.best_before, self.best = self.best, list(key) if is_best else self.best
         batch = self.config.data.places_per_batch * self.config.data.images_per_place
         speed = len(self.sampler) * batch / train_seconds
         result = EpochResult(
-            self.epoch, recalls, loss, learning_rate, speed, train_seconds, val_seconds, self.loss_weights, by_set
+            self.epoch, mean, loss, learning_rate, speed, train_seconds, val_seconds, self.loss_weights, by_set
         )
         self.metrics = result.metrics()
         return result
@@ -202,8 +212,8 @@ def main(settings: TrainSettings) -> int:
     if state:
         trainer.load_state_dict(state)
     if config.training.epochs == 0:
-        recalls = mean_recalls(trainer.validate())
-        print("untrained  " + "  ".join(f"recall@{n} {value:.1f}" for n, value in recalls.items()))
+        untrained = mean_recalls(trainer.validate())
+        print("untrained  " + "  ".join(f"recall@{n} {value:.1f}" for n, value in untrained.items()))
         save_epoch(settings.out, trainer.state_dict(), config)
     for result in trainer:
         figures = "  ".join(f"recall@{n} {value:.1f}" for n, value in result.recalls.items())

@@ -1,5 +1,6 @@
 """From a folder of the size of GSV-XS to a training that can begin, beside one walk that asks for each file once."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,7 +25,10 @@ SHARE = "0.2"
 
 
 def start_rows() -> list[Row]:
-    """Return the rows, or none where the tool is not beside this checkout."""
+    """Return the rows, or none where the tool is not beside this checkout.
+
+    They are measured in a process of their own without torch, as the command of a search is: its forks are cheaper.
+    """
     if not TOOL.is_file():
         print(f"left out: the rows about a large set, which need {TOOL.name} beside the checkout", file=sys.stderr)
         return []
@@ -32,23 +36,32 @@ def start_rows() -> list[Row]:
         subprocess.run(
             [sys.executable, str(TOOL), folder, "--share", SHARE, "--macos"], check=True, capture_output=True
         )
-        return _rows(find_sets(Path(folder)))
-
-
-def _rows(folders: Folders) -> list[Row]:
-    parts = [folders.train, *folders.vals.values(), *folders.tests.values()]
-    count = sum(_walk(part) for part in parts)
-    walk, first = in_turns(lambda: seconds(lambda: [_walk(part) for part in parts]), lambda: _first(folders), 3)
-    again, second = in_turns(lambda: seconds(lambda: [_walk(part) for part in parts]), lambda: _second(folders), 3)
-    config = replace(DataConfig(), image_size=(32, 32))
-    open_data(folders, config, session="bench")
-    _, opened = in_turns(lambda: 0.0, lambda: seconds(lambda: open_data(folders, config, session="bench")), 5)
-    what = f"{count:,} files, {walk:.2f} s for a walk that asks for each once"
+        measure = [sys.executable, "-m", "tests.benchmarks.start", folder]
+        done = subprocess.run(measure, check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    walk, first, again, second = (found[name] for name in ("walk", "first", "again", "second"))
+    what = f"{found['files']:,} files, {walk:.2f} s for a walk that asks for each once"
+    opened = found["opened"]
     return [
         Row("a set that is new: index and overlap / one walk", f"{what}; {first:.2f} s", first / walk, 3, "x", True),
         Row("the same set again / one walk", f"{again:.2f} s; {second:.2f} s", second / again, 1.5, "x", True),
         Row("a worker opens train and val", f"{opened:.2f} s, beside its index", opened, 1, "s", True),
     ]
+
+
+def main(folder: Path) -> None:
+    """Print the seconds of a walk, of a first and a second look at the sets below a folder, and of a worker's opening, as JSON."""
+    folders = find_sets(folder)
+    parts = [folders.train, *folders.vals.values(), *folders.tests.values()]
+    files = sum(_walk(part) for part in parts)
+    walk, first = in_turns(lambda: seconds(lambda: [_walk(part) for part in parts]), lambda: _first(folders), 3)
+    again, second = in_turns(lambda: seconds(lambda: [_walk(part) for part in parts]), lambda: _second(folders), 3)
+    config = replace(DataConfig(), image_size=(32, 32))
+    open_data(folders, config, session="bench")
+    _, opened = in_turns(lambda: 0.0, lambda: seconds(lambda: open_data(folders, config, session="bench")), 5)
+    print(
+        json.dumps({"files": files, "walk": walk, "first": first, "again": again, "second": second, "opened": opened})
+    )
 
 
 def _walk(folder: Path) -> int:
@@ -82,3 +95,7 @@ def _look(folders: Folders, session: str) -> None:
             retrieval_index(folder, session)
     train_index(folders.train, session)
     find_overlap(folders, 25.0, session)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

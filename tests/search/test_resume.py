@@ -83,7 +83,7 @@ def test_a_terminal_shows_the_picture_and_gets_its_cursor_back(storage):
     text = (storage / "shown").read_bytes().decode()
     assert "confirmations" in text and "slots " in text and f"1/{TRIALS}  trial" in text
     assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") > 0
-    assert "answer    trial" in text[text.rfind("\x1b[?25h") :]
+    assert "export    " in text[text.rfind("\x1b[?25h") :] and "answer    trial" in text
 
 
 def test_an_interruption_says_how_to_go_on_and_looks_at_no_test_set(storage):

@@ -17,6 +17,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import vpr
+from search.answers import answers_file
 from search.ledger import read_ledger
 from tests.search.commands import EXPORTED, ROOT, run
 from vpr.data import open_retrieval
@@ -66,6 +67,18 @@ def test_what_is_printed(finished, summary):
     assert "finalists, each again with 2 seeds" in printed and "the best single run was trial" in printed
     assert "rank correlation with the end" in printed and "test-ledger.jsonl" in printed
     assert "\x1b[" not in printed
+
+
+def test_the_answer_is_known_without_another_measurement(finished, summary):
+    """What each finalist's training answered on val was kept by the training itself, before it reported its last epoch."""
+    printed, folder, _ = finished
+    assert printed.index("answer    trial") < printed.index("the finalists on the test sets") < printed.index("export ")
+    for one in summary["finalists"]:
+        for training in one["seeds"]:
+            kept = answers_file(folder, (one["trial"], training["seed"]), "val")
+            assert kept.stat().st_mtime < training["reported_at"]
+            hits = np.load(kept)["first"] < 1
+            assert 100 * hits.mean() == pytest.approx(training["best"]["val/recall_at_1"])
 
 
 def test_the_report_is_there_and_is_written_anew(finished):

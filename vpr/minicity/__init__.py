@@ -10,7 +10,9 @@ them together, `light` holds seasons and hours, `frame`, `render` and `develop` 
 
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,46 +52,65 @@ SITES = (
     Site("tokyo_xs/test", False, 54, (388_000.0, 3_948_000.0), (150, 120), dense=True),
 )
 
+BESIDE = (1, 2, 3)
+"""Of `SITES`, those that `beside` draws."""
+
 
 def write(root: Path, seed: int = 0, progress: Callable[[int, int], None] | None = None, scale: float = 1.0) -> None:
     """Write all three sets below `root`, which must not exist yet; the same seed and scale give the same bytes.
 
+    The cities that are not trained on are drawn by a process of their own: together they have as many images as the other.
+
     progress: called with (images written, images in all). scale: below 1 gives fewer images, of smaller cities.
     """
     aside = root.with_name(f"{root.name}.partial-{os.getpid()}")
+    aside.mkdir(parents=True)
+    total = sum(a * b if site.train else a + b for site in SITES for a, b in [size_of(site, scale)])
+    beside = subprocess.Popen([sys.executable, "-m", "vpr.minicity.beside", str(aside), str(seed), str(scale)])
     try:
-        _write_sites(aside, seed, progress or (lambda done, total: None), scale)
+        for done, _ in enumerate(draw(aside, seed, scale, 0), 1):
+            if progress and done % 20 == 0:
+                progress(done + sum(_written(aside, number) for number in BESIDE), total)
+        if beside.wait() != 0:
+            raise RuntimeError(f"the process that draws MiniCity's other cities ended with {beside.returncode}")
+        if progress:
+            progress(total, total)
         os.replace(aside, root)
     finally:
+        beside.kill()
+        beside.wait()
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write_sites(root: Path, seed: int, progress: Callable[[int, int], None], scale: float) -> None:
-    sizes = [
-        (max(24, round(s.images[0] * scale)), s.images[1] if s.train else max(24, round(s.images[1] * scale)))
-        for s in SITES
-    ]
-    total = sum(a * b if site.train else a + b for site, (a, b) in zip(SITES, sizes, strict=True))
+def size_of(site: Site, scale: float) -> tuple[int, int]:
+    """Return what `Site.images` is at a scale."""
+    first, second = site.images
+    return max(24, round(first * scale)), second if site.train else max(24, round(second * scale))
+
+
+def draw(root: Path, seed: int, scale: float, number: int) -> Iterator[Path]:
+    """Draw one of `SITES` below `root`; yields each image's file when it is written."""
+    site = SITES[number]
     forest = plant_forest(np.random.default_rng([seed, len(SITES)]))
-    done = 0
-    for number, (site, size) in enumerate(zip(SITES, sizes, strict=True)):
-        rng = np.random.default_rng([seed, number])
-        city = City(rng, forest, site.streets_each_way if scale > 0.5 else 2, site.dense)
-        if site.train:
-            folders = {"": train_shots(rng, city, *size)}
-        else:
-            folders = dict(zip(("database", "queries"), eval_shots(rng, city, *size, night=site.dense), strict=True))
-        for folder, shots in folders.items():
-            target = root / site.folder / folder
-            target.mkdir(parents=True)
-            for tile, shot in enumerate(shots):
-                picture = Image.fromarray(render(city, shot.camera, shot.moment, shot.day, rng))
-                picture.save(
-                    target / file_name(rng, site, shot, f"{number}{folder[:1]}{tile:05d}", tile), quality=JPEG_QUALITY
-                )
-                done += 1
-                if done % 20 == 0 or done == total:
-                    progress(done, total)
+    rng = np.random.default_rng([seed, number])
+    city = City(rng, forest, site.streets_each_way if scale > 0.5 else 2, site.dense)
+    size = size_of(site, scale)
+    if site.train:
+        folders = {"": train_shots(rng, city, *size)}
+    else:
+        folders = dict(zip(("database", "queries"), eval_shots(rng, city, *size, night=site.dense), strict=True))
+    for folder, shots in folders.items():
+        target = root / site.folder / folder
+        target.mkdir(parents=True)
+        for tile, shot in enumerate(shots):
+            picture = Image.fromarray(render(city, shot.camera, shot.moment, shot.day, rng))
+            file = target / file_name(rng, site, shot, f"{number}{folder[:1]}{tile:05d}", tile)
+            picture.save(file, quality=JPEG_QUALITY)
+            yield file
+
+
+def _written(root: Path, number: int) -> int:
+    return sum(len(files) for _, _, files in os.walk(root / SITES[number].folder))
 
 
 def file_name(rng: np.random.Generator, site: Site, shot: Shot, pano: str, tile: int) -> str:

@@ -1,0 +1,97 @@
+"""Finished trainings measured on val and the test sets by workers, each once in the life of a search."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from rich.console import Console
+
+from search.answers import Answers, answers_file, keep_answers, measure, read_answers
+from search.cluster import Slots, fetch
+from search.ledger import checkpoint_hash, record_look
+from search.lost import RETRIES
+from search.plan import Plan
+from search.records import TrialKey, TrialRecord
+from search.screen import told
+from search.storage import patiently
+from vpr.datasets import retrieval_fingerprint
+from vpr.sources import root_here
+
+
+class Measurements:
+    """What is known of models on sets, and what workers are measuring now."""
+
+    def __init__(self, slots: Slots, plan: Plan, console: Console) -> None:
+        """console: is told of failures, a line each; they cost only what failed."""
+        self.slots, self.plan, self.console = slots, plan, console
+        self.first: dict[tuple[TrialKey, str], np.ndarray] = {}
+        """(Q,) place of the first right answer of each query (`vpr.recall.answers`), by model and reported name of the set."""
+        self._begun: set[tuple[TrialKey, str]] = set()
+        self._tasks: dict[tuple[TrialKey, str], Any] = {}
+        """What nobody has waited for yet."""
+
+    def begin(self, models: Iterable[TrialRecord], sets: Mapping[str, Path]) -> None:
+        """Let workers measure models on sets, by reported name, where no answers are kept and no worker is at it.
+
+        Each look at a test set is in the ledger before it is taken.
+        """
+        for model in {model.key: model for model in models}.values():
+            for name, folder in sets.items():
+                if (model.key, name) not in self._begun:
+                    self._begun.add((model.key, name))
+                    with told(self.console, f"{name} could not be measured"):
+                        self._begin(model, name, folder)
+
+    def begin_tests(self, finalist: list[TrialRecord]) -> None:
+        """Measure a finalist on the test sets, all seeds of which are trained, while others still train."""
+        self.begin(finalist, self.plan.folders.tests)
+
+    def finish(self, sets: Collection[str], look: Callable[[], None]) -> None:
+        """Wait for what was begun on sets, by reported name; look: called every second until then."""
+        for key, name in [known for known in self._tasks if known[1] in sets]:
+            # Also an unreadable test picture, which nobody looked at before.
+            with told(self.console, f"{name} could not be measured for trial {key[0]}"):
+                self.first[key, name] = fetch(self._tasks.pop((key, name)), look).first
+
+    def _begin(self, model: TrialRecord, name: str, folder: Path) -> None:
+        plan, is_test = self.plan, name in self.plan.folders.tests
+        assert model.checkpoint
+        if kept := read_answers(
+            answers_file(plan.folder, model.key, name)
+        ):  # of the training, or of an earlier session
+            self.first[model.key, name] = kept.first
+            if kept.nearest is not None or is_test:  # no test set is looked at again
+                return
+        if is_test:
+            who = {"search": plan.name, "search_id": plan.search_id, "trial": model.number, "seed": model.seed}
+            what = {
+                "data": retrieval_fingerprint(folder, plan.session),
+                "checkpoint": checkpoint_hash(model.checkpoint),
+            }
+            record_look(plan.ledger, **who, set=name, **what)
+        place = plan.folders.relative_to(root_here(plan.source)).held_out[name]  # every node has its own root
+        given = plan.source, place, plan.cache_budget, plan.on_bad_image, self.slots.cpus, self.slots.device
+        task = ray.remote(num_cpus=self.slots.cpus, num_gpus=self.slots.gpus, max_retries=RETRIES)(_measure)
+        kept_in = answers_file(plan.folder, model.key, name)
+        self._tasks[model.key, name] = task.remote(model.checkpoint, kept_in, *given)
+
+
+def _measure(
+    checkpoint: Path,
+    kept_in: Path,
+    source: str,
+    folder: Path,
+    budget_gb: float | None,
+    on_bad_image: str,
+    cpus: int,
+    device: str,
+) -> Answers:
+    """Kept by the worker itself: a look is not lost with a driver that does not wait for it."""
+    import torch
+
+    torch.set_num_threads(cpus)
+    answers = measure(checkpoint, root_here(source) / folder, budget_gb, on_bad_image, device)
+    patiently(keep_answers, kept_in, answers)
+    return answers
