@@ -55,13 +55,13 @@ soak: .venv/.ready  ## A search under FAULTS faults by SEED, against the same se
 simulate: .venv/.ready  ## What a search costs until it holds a good model, on curves with a known best; about 25 minutes.
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.benchmarks.simulation
 
-compare: .venv/.ready  ## A search as people write it today beside ours, three turns each; about half an hour on a machine that does nothing else.
+compare: .venv/.ready  ## A search as people write it today beside ours, three turns each; 20 minutes on a machine that does nothing else.
 	$(BIN)/python -m tests.benchmarks.compare $(ARGS)
 
 growth: .venv/.ready  ## What a search of 50, 200 and 1,000 trials costs beside Ray Tune alone; about eleven minutes.
 	$(BIN)/python -m tests.benchmarks.growth
 
-bench: .venv/.ready  ## Measure every promise of speed beside its peer; 11 to 33 minutes.
+bench: .venv/.ready  ## Measure every promise of speed beside its peer; 10 to 33 minutes.
 	$(BIN)/python -m tests.benchmarks
 
 lint: .venv/.ready

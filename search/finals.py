@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import ray
 from rich.console import Console
 
+from search import on_worker
 from search.card import STAGED
 from search.certainty import Certainty, weigh
 from search.cluster import Slots, fetch
@@ -22,10 +22,8 @@ from search.measurements import Measurements
 from search.plan import Plan
 from search.records import TrialKey, TrialRecord
 from search.screen import told
-from search.storage import patiently
 from vpr.recall import recalls
 from vpr.results import best_key
-from vpr.sources import root_here
 
 
 @dataclass(frozen=True)
@@ -107,6 +105,8 @@ def weigh_on_val(plan: Plan, history: History, measurements: Measurements, slots
 
 def meet_tests(plan: Plan, finals: Finals, history: History, measurements: Measurements) -> None:
     """Measure the finalists on the test sets. What an earlier session measured is not measured again."""
+    if finals.best is None:
+        return
     models = [run for finalist in finals.finalists for run in finalist.runs]
     if plan.space.fixed_trials:  # its table is the answer, so that all of it is measured
         models += [record for record in history.ranked() if record.state == "completed" and record.checkpoint]
@@ -138,7 +138,10 @@ def _begin_export(slots: Slots, plan: Plan, run: TrialRecord) -> Callable[[Calla
         shutil.copytree(export, staged)
         return lambda look: None
     given = plan.source, plan.train_and_val.first_val, plan.cache_budget, plan.on_bad_image, plan.formats, slots.cpus
-    task = _on_worker(slots)(_export).remote(staged, checkpoint, {**metrics, "checkpoint": digest}, *given)
+    # Without a slot: it begins at once, before the measurements that wait for one, and needs no GPU.
+    task = ray.remote(num_cpus=0, max_retries=RETRIES)(on_worker.export).remote(
+        staged, checkpoint, {**metrics, "checkpoint": digest}, *given
+    )
     return partial(fetch, task)
 
 
@@ -186,26 +189,3 @@ def _weighed(finals: Finals, *names: str) -> Certainty | None:
 def _model(record: TrialRecord) -> tuple[Path, dict[str, float]]:
     assert record.checkpoint and record.best
     return record.checkpoint, record.best
-
-
-def _on_worker(slots: Slots) -> Any:
-    return ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, max_retries=RETRIES)
-
-
-def _export(
-    folder: Path,
-    checkpoint: Path,
-    metrics: dict[str, Any],
-    source: str,
-    val: Path,
-    budget_gb: float | None,
-    on_bad_image: str,
-    formats: tuple[str, ...],
-    cpus: int,
-) -> None:
-    import torch
-
-    from vpr.export import write_export
-
-    torch.set_num_threads(cpus)
-    patiently(write_export, folder, checkpoint, metrics, root_here(source) / val, budget_gb, on_bad_image, formats)

@@ -8,14 +8,14 @@ import numpy as np
 import ray
 from rich.console import Console
 
-from search.answers import Answers, answers_file, keep_answers, measure, read_answers
+from search.answers import answers_file, read_answers
 from search.cluster import Slots, fetch
 from search.ledger import checkpoint_hash, record_look
 from search.lost import RETRIES
+from search.on_worker import measure_and_keep
 from search.plan import Plan
 from search.records import TrialKey, TrialRecord
 from search.screen import told
-from search.storage import patiently
 from vpr.datasets import retrieval_fingerprint
 from vpr.sources import root_here
 
@@ -73,25 +73,6 @@ class Measurements:
             record_look(plan.ledger, **who, set=name, **what)
         place = plan.folders.relative_to(root_here(plan.source)).held_out[name]  # every node has its own root
         given = plan.source, place, plan.cache_budget, plan.on_bad_image, self.slots.cpus, self.slots.device
-        task = ray.remote(num_cpus=self.slots.cpus, num_gpus=self.slots.gpus, max_retries=RETRIES)(_measure)
+        task = ray.remote(num_cpus=self.slots.cpus, num_gpus=self.slots.gpus, max_retries=RETRIES)(measure_and_keep)
         kept_in = answers_file(plan.folder, model.key, name)
         self._tasks[model.key, name] = task.remote(model.checkpoint, kept_in, *given)
-
-
-def _measure(
-    checkpoint: Path,
-    kept_in: Path,
-    source: str,
-    folder: Path,
-    budget_gb: float | None,
-    on_bad_image: str,
-    cpus: int,
-    device: str,
-) -> Answers:
-    """Kept by the worker itself: a look is not lost with a driver that does not wait for it."""
-    import torch
-
-    torch.set_num_threads(cpus)
-    answers = measure(checkpoint, root_here(source) / folder, budget_gb, on_bad_image, device)
-    patiently(keep_answers, kept_in, answers)
-    return answers

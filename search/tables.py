@@ -30,8 +30,8 @@ def print_answer(console: Console, outcome: Outcome, is_quiet: bool) -> None:
 
 def print_end(console: Console, outcome: Outcome, tracker: Tracker, is_quiet: bool) -> None:
     """What came after the answer: the test sets, what mattered, the study's own tables where these were searched, and what to type next."""
-    print_tests(console, outcome)
     if not is_quiet:
+        print_tests(console, outcome)
         print_importances(console, outcome)
         tables = outcome.plan.space.tables
         print_study(console, tables, compare(tables, outcome.history, outcome.finals))

@@ -38,6 +38,12 @@ from vpr.schedulers import Schedule
 BATCH, WORKERS = 64, 1
 METRIC = "val/recall_at_1"
 RADIUS_M = 25.0
+OURS = (
+    *("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "TUNE_FUNCTION_THREAD_TIMEOUT_S", "TUNE_DISABLE_SIGINT_HANDLER"),
+    *("RAY_AIR_NEW_OUTPUT", "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"),
+    "MALLOC_ARENA_MAX",
+)
+"""Settings of Ray that this project changes when it is imported."""
 
 
 class Places(Dataset):
@@ -139,6 +145,8 @@ def train(config: dict[str, Any], root: Path, leaves: dict[str, Any]) -> None:
 
 def main(root: Path, storage: Path, trials: int, slots: int, leaves: dict[str, Any]) -> None:
     """Run the whole search; its results lie in `storage`/today."""
+    for name in OURS:
+        os.environ.pop(name, None)
     ray.init(address="local", num_cpus=slots, include_dashboard=False, log_to_driver=False)
     epochs = leaves["training/epochs"]
     tuner = tune.Tuner(

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
+import numpy as np
 import psutil
 import tyro
 from rich.console import Console
@@ -79,7 +80,7 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Print the table and write results/compare.json."""
+    """Print the table; write results/compare.json, and results/compare.svg, the picture of docs/benchmarks.md."""
     with tempfile.TemporaryDirectory() as folder:
         root = _without_test_sets(Path(folder) / "data")
         runs = []
@@ -92,6 +93,7 @@ def main(settings: Settings) -> None:
     (ROOT / "results").mkdir(exist_ok=True)
     found = {"settings": asdict(settings), "runs": [asdict(run) for run in runs]}
     (ROOT / "results/compare.json").write_text(json.dumps(found) + "\n")
+    _draw(settings, runs, ROOT / "results/compare.svg")
     Console(width=150).print(_table(settings, runs))
 
 
@@ -147,6 +149,7 @@ def ours(settings: Settings, root: Path, storage: Path) -> Run:
         str(settings.epochs),
     ]
     flags += [
+        *(f"--set={leaf}" for leaf in sets),
         "--confirm",
         "0",
         "--max-concurrent",
@@ -159,8 +162,6 @@ def ours(settings: Settings, root: Path, storage: Path) -> Run:
         "ours",
         "--storage",
         str(storage),
-        "--set",
-        *sets,
     ]
     began, *measured = _measured([sys.executable, "search/run.py", *flags], storage)
     events = map(json.loads, (storage / "ours/history.jsonl").read_text().splitlines())
@@ -198,9 +199,9 @@ def _measured(command: list[str], storage: Path) -> tuple[float, float, float, f
 
 
 def _busy() -> float:
-    """Seconds that the machine's cores were at work."""
+    """Seconds that the machine's cores were at work; Ray's workers are nice."""
     times = psutil.cpu_times()
-    return times.user + times.system
+    return times.user + times.nice + times.system
 
 
 def _table(settings: Settings, runs: list[Run]) -> Table:
@@ -229,6 +230,29 @@ def _table(settings: Settings, runs: list[Run]) -> Table:
         first, second = median(theirs), median(own)
         table.add_row(name, f"{first:,.1f}", f"{second:,.1f}", f"{first / second:.2f}")
     return table
+
+
+def _draw(settings: Settings, runs: list[Run], file: Path) -> None:
+    """Draw the trained epochs and the best recall@1 of each search over its wall time."""
+    from matplotlib import pyplot as plt  # MLflow needs it, so that it is there
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    for way, colour in (("as today", "#c2410c"), ("ours", "#1d4ed8")):
+        for turn, run in enumerate(run for run in runs if run.way == way):
+            epochs = sorted(run.epochs, key=lambda epoch: epoch.seconds)
+            seconds = [0.0, *(epoch.seconds for epoch in epochs)]
+            best = np.maximum.accumulate([0.0, *(epoch.recall for epoch in epochs)])
+            look = {"where": "post", "color": colour, "linewidth": 1.4, "label": None if turn else way}
+            left.step(seconds, range(len(seconds)), **look)
+            right.step(seconds, best, **look)
+    left.set(xlabel="seconds since the command", ylabel="trained epochs, all trials")
+    right.set(xlabel="seconds since the command", ylabel="best val recall@1 so far, %")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
+    figure.suptitle(f"{settings.turns} searches each of {settings.trials} trials of at most {settings.epochs} epochs")
+    figure.savefig(file)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from search.certainty import tied, weigh
 
-REPEATS = 1000
+REPEATS = 400
 
 
 def finalists(random, recalls, seeds, queries, seed_sd):

@@ -18,7 +18,7 @@ from tests.search.commands import ROOT, SETTINGS, refusal, run
 
 pytestmark = pytest.mark.search
 
-TRIALS = 10
+TRIALS = 6
 FLAGS = ["--trials", str(TRIALS), "--epochs", "2", "--seed", "3", "--max-concurrent", "1"]
 CONFIRM = ["--confirm", "1", "--confirm-seeds", "1"]
 
