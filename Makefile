@@ -7,13 +7,13 @@ FAULTS ?= 20
 SEED ?= 1
 
 FINISHED := tests/search/test_search.py tests/search/test_gallery.py tests/search/test_val_sets.py tests/search/test_trust.py
-.PHONY: search test check-fast test-finished test-searches test-parts test-long check fresh test-cluster test-browser test-docs soak simulate bench compare growth lint format lock clean
+.PHONY: search test check-fast test-finished test-searches test-vpr test-parts test-long check fresh test-cluster test-browser test-docs soak simulate bench compare growth lint format lock clean
 
 search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds flags.
 	$(BIN)/python search/run.py --space losses $(ARGS)
 
 test: lint  ## Format check, lint, types, import rule, tests.
-	$(MAKE) --no-print-directory -j3 -Oline test-searches test-finished test-parts
+	$(MAKE) --no-print-directory -j4 -Oline test-searches test-finished test-vpr test-parts
 
 check-fast: lint  ## For the edit loop: format check, lint, types, import rule, and the tests that take no seconds; two and a half minutes where it was timed.
 	$(BIN)/python -m pytest -m "not search and not long and not slow"
@@ -25,8 +25,11 @@ test-searches: .venv/.ready  ## All other tests that run whole searches.
 	$(BIN)/python -m pytest -m "search and not long" $(FINISHED:%=--ignore=%)
 
 # Ray's workers are nice to other programs: beside tests that are not, searches would get what these leave.
+test-vpr: .venv/.ready  ## The tests of vpr/.
+	nice -n 19 $(BIN)/python -m pytest -m "not search and not long" tests/vpr
+
 test-parts: .venv/.ready  ## All other tests.
-	nice -n 19 $(BIN)/python -m pytest -m "not search and not long"
+	nice -n 19 $(BIN)/python -m pytest -m "not search and not long" --ignore=tests/vpr
 
 test-long: .venv/.ready  ## The searches that take longest: failing workers, the study's list, real photographs; about 8 minutes.
 	$(BIN)/python -m pytest -m long

@@ -65,6 +65,8 @@ def keep_answers(file: Path, answers: Answers) -> None:
             skipped=skipped,
             fingerprint=answers.fingerprint,
         )
+        sink.flush()
+        os.fsync(sink.fileno())
     os.replace(partial, file)
 
 

@@ -3,6 +3,8 @@
 import os
 import shutil
 from collections.abc import Iterable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from search.cluster import Slots
@@ -40,8 +42,14 @@ def needed_bytes(plan: Plan, slots: Slots, checkpoint: int) -> int:
     return checkpoint * (slots.count * AT_ONCE + MOST_WAITING + plan.kept + plan.confirm * len(plan.confirm_seeds) + 1)
 
 
-def check_room(plan: Plan, slots: Slots, size: int) -> None:
-    """Raises ConfigError where the storage has less room than the search needs beside what it holds already; size: bytes of a checkpoint."""
+def check_room(plan: Plan, slots: Slots, size_of_checkpoint: Future[int]) -> None:
+    """Raises ConfigError where the storage has less room than the search needs beside what it holds already; size_of_checkpoint: in bytes."""
+    try:
+        size = size_of_checkpoint.result()
+    except BrokenProcessPool:
+        raise ConfigError(
+            "the process that finds out how large a checkpoint will be was killed; is the memory of this machine enough?"
+        ) from None
     held = sum(file.stat().st_size for file in plan.folder.rglob("*.pt"))
     needed = needed_bytes(plan, slots, size) - held
     existing = next(folder for folder in (plan.folder, *plan.folder.parents) if folder.exists())

@@ -59,7 +59,7 @@ class Finals:
     tests: dict[str, Certainty] = field(default_factory=dict)
     """Of their recall@1, by test set."""
     answers: dict[tuple[TrialKey, str], np.ndarray] = field(default_factory=dict)
-    """`search.measurements.Measurements.first`."""
+    """Places of the first right answers (`search.measurements.Measurements.first`)."""
     export: Path | None = None
     wait_for_export: Callable[[Callable[[], None]], None] | None = None
     """Waits for the worker that writes it, as `fetch` does; None where none does."""
@@ -138,8 +138,9 @@ def _begin_export(slots: Slots, plan: Plan, run: TrialRecord) -> Callable[[Calla
         shutil.copytree(export, staged)
         return lambda look: None
     given = plan.source, plan.train_and_val.first_val, plan.cache_budget, plan.on_bad_image, plan.formats, slots.cpus
-    # Without a slot: it begins at once, before the measurements that wait for one, and needs no GPU.
-    task = ray.remote(num_cpus=0, max_retries=RETRIES)(on_worker.export).remote(
+    # Here without a slot, so that it begins before the measurements, which wait for one. The head of a cluster is no place for it.
+    cpus = slots.cpus if slots.is_cluster else 0
+    task = ray.remote(num_cpus=cpus, max_retries=RETRIES)(on_worker.export).remote(
         staged, checkpoint, {**metrics, "checkpoint": digest}, *given
     )
     return partial(fetch, task)

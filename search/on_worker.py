@@ -1,33 +1,22 @@
-"""What workers do at the end of a search. They import this module alone: that of Tune would take them two seconds more."""
+"""What workers do at the end of a search. They import only this module: to import Tune takes two seconds more."""
 
+import os
 from pathlib import Path
 from typing import Any
 
-from search.answers import Answers, keep_answers, measure
+from search.answers import Answers, measure
 from search.storage import patiently
 from vpr.sources import root_here
 
 
-def measure_and_keep(
-    checkpoint: Path,
-    kept_in: Path,
-    source: str,
-    folder: Path,
-    budget_gb: float | None,
-    on_bad_image: str,
-    cpus: int,
-    device: str,
+def measured(
+    checkpoint: Path, source: str, folder: Path, budget_gb: float | None, on_bad_image: str, cpus: int, device: str
 ) -> Answers:
-    """Measure a model on a set, below `vpr.sources.root_here(source)`, and keep its answers.
-
-    The worker keeps them itself: a look at a test set is not lost with a driver that does not wait for it.
-    """
+    """Return what a model answers on a set, whose folder is below `vpr.sources.root_here(source)`."""
     import torch
 
     torch.set_num_threads(cpus)
-    answers = measure(checkpoint, root_here(source) / folder, budget_gb, on_bad_image, device)
-    patiently(keep_answers, kept_in, answers)
-    return answers
+    return measure(checkpoint, root_here(source) / folder, budget_gb, on_bad_image, device)
 
 
 def export(
@@ -46,5 +35,5 @@ def export(
 
     from vpr.export import write_export
 
-    torch.set_num_threads(cpus)
+    torch.set_num_threads(min(cpus, os.cpu_count() or 1))
     patiently(write_export, folder, checkpoint, metrics, root_here(source) / val, budget_gb, on_bad_image, formats)

@@ -28,8 +28,8 @@ def main(settings: SearchSettings) -> int:
     from search.announce import describe
     from search.plan import make_plan
     from search.screen import Screen, told
-    from vpr.epochs import largest_bytes
-    from vpr.spread import beside
+    from vpr.sizes import largest_bytes
+    from vpr.spread import start_in_process
 
     # Paths and error messages may hold brackets, which are no markup.
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
@@ -48,7 +48,7 @@ def main(settings: SearchSettings) -> int:
     slots = cluster.connect(settings)
     ray_seconds = time.time() - connecting
     screen.say(f"runs on   {slots.describe()}")
-    checkpoint_bytes = beside(largest_bytes, plan.samples, plan.sets.places)
+    checkpoint_bytes = start_in_process(largest_bytes, plan.samples, plan.sets.places)
     # What follows needs seconds to import; neither the line above nor the start of Ray need wait for it.
     from search import (
         card,
@@ -75,7 +75,7 @@ def main(settings: SearchSettings) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # again: Ray has set its own, which says nothing
     if slots.is_cluster:
         doctor.check(plan.folder.parent)
-    checkpoints.check_room(plan, slots, checkpoint_bytes.result())
+    checkpoints.check_room(plan, slots, checkpoint_bytes)
     if settings.dry_run:
         preview.show(plan, slots, console)
         return 0
@@ -90,7 +90,7 @@ def main(settings: SearchSettings) -> int:
     try:
         with resume.opened_folder(plan, settings):
             measurements = Measurements(slots, plan, console)
-            history = run_trials(plan, slots, tracker, screen, measurements.begin_tests)
+            history = run_trials(plan, slots, tracker, screen)
             first_step = history.first_step_at and history.first_step_at - started
             before = history.events.seconds_before()
             outcome = Outcome(plan, slots, command, history, before + time.time() - started, ray_seconds, first_step)
@@ -98,7 +98,8 @@ def main(settings: SearchSettings) -> int:
             summary.write_summary(summary_file, outcome)  # before the finals: what they meet must not cost the search
             gallery.remove(plan.folder)  # of the finalists that an earlier session had
             if not history.is_interrupted:
-                outcome.finals = finals.weigh_on_val(plan, history, measurements, slots, console)
+                with screen.waiting("the finalists are weighed on val"):
+                    outcome.finals = finals.weigh_on_val(plan, history, measurements, slots, console)
             tables.print_answer(console, outcome, settings.quiet)  # nothing that follows changes it
             if not history.is_interrupted:
                 with screen.waiting("the finalists meet the test sets, and the best model is exported"):

@@ -68,7 +68,7 @@ def run_trial(
         usage(device)  # from here on
         for result in trainer:
             if trainer.is_best and suggestion["seed"] is not None:
-                # Before the checkpoint, so that none is ever without them; the search's end need not measure val again.
+                # Before the checkpoint, which is then not without them; the search's end need not measure val again.
                 _keep_answers(trainer, trials.parent, (suggestion["trial"], suggestion["seed"]), folders)
             patiently(save_epoch, folder, trainer.state_dict(), config)
             _report({**result.metrics(), **usage(device)}, trainer.first_step_at)

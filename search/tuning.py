@@ -24,23 +24,14 @@ from search.lost import every_death_known
 from search.meters import Meters
 from search.picture import draw
 from search.plan import Plan
-from search.records import TrialRecord
 from search.screen import Screen
 from search.standing import describe, standing_of
 from search.tracking import Tracker
 from search.trainable import run_trial
 
 
-def run_trials(
-    plan: Plan,
-    slots: Slots,
-    tracker: Tracker,
-    screen: Screen,
-    confirmed: Callable[[list[TrialRecord]], None] = lambda finalist: None,
-) -> History:
+def run_trials(plan: Plan, slots: Slots, tracker: Tracker, screen: Screen) -> History:
     """Run the trials to their end and the best again; returns what happened. A failed trial does not end the search.
-
-    confirmed: is given the trainings of each finalist when the last of them has ended well, while others still train.
 
     What history.jsonl holds of an earlier session is not done again: Optuna, MLflow and the early stopping are told what
     they missed, and trials that ran go on from their last epoch.
@@ -69,7 +60,7 @@ def run_trials(
         )
     if history.missing:
         with _shown(history, plan, slots, screen), interruptible(screen.warn_in_signal) as was_interrupted:
-            _tune(plan, slots, history, early_stopping, bridge, was_interrupted, Confirmed(history, confirmed))
+            _tune(plan, slots, history, early_stopping, bridge, was_interrupted)
         if was_interrupted():
             history.interrupt()
     return history
@@ -146,24 +137,6 @@ class _Interrupts(tune.Callback):
             os.kill(os.getpid(), signal.SIGUSR1)
 
 
-class Confirmed(tune.Callback):
-    """Tells of each finalist that is trained with all seeds."""
-
-    def __init__(self, history: History, confirmed: Callable[[list[TrialRecord]], None]) -> None:
-        self.history, self.confirmed = history, confirmed
-
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        if trial.config["seed"] is None:
-            return
-        runs = self.history.confirmed(trial.config["trial"])
-        if len(runs) == len(self.history.seeds) and all(run.state == "completed" and run.checkpoint for run in runs):
-            self.confirmed(runs)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as of `History`."""
-        return {}
-
-
 class _Refused(tune.Callback):
     """Tells searcher and history of a trial that its worker would not take, as the one before still ran there.
 
@@ -187,7 +160,6 @@ def _tune(
     early_stopping: EarlyStopping,
     bridge: OptunaBridge,
     was_interrupted: Callable[[], bool],
-    confirmed: Confirmed,
 ) -> None:
     trainable = partial(
         run_trial,
@@ -202,7 +174,7 @@ def _tune(
         session=plan.session,
     )
     searcher = Confirming(bridge, history, early_stopping, plan.confirm, plan.confirm_seeds, was_interrupted)
-    drive(trainable, slots, searcher, [_Interrupts(was_interrupted), confirmed])
+    drive(trainable, slots, searcher, [_Interrupts(was_interrupted)])
 
 
 def drive(

@@ -26,7 +26,7 @@ TIE = 1e-5
 PICTURES = 1000
 """Of val's queries, and of its database; an even sample where there are more, since a CPU takes a second for some dozens."""
 AT_ONCE = 2
-"""Formats that describe them side by side: when a search exports, none of its trainings runs any more."""
+"""Models that describe them side by side; the end of a search waits for this alone."""
 CPU = torch.device("cpu")
 
 
@@ -117,10 +117,9 @@ def prove(formats: Mapping[str, Forward], trained: nn.Module, val: Retrieval) ->
     """
     rows, right = _sample(val)
     trained.eval()
-    threads = ThreadPoolExecutor(AT_ONCE)
-    trained_gives = threads.submit(_describe, trained, val, *rows)
-    given = {name: threads.submit(_describe, forward, val, *rows) for name, forward in formats.items()}
-    threads.shutdown(wait=False)
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        trained_gives = threads.submit(_describe, trained, val, *rows)
+        given = {name: threads.submit(_describe, forward, val, *rows) for name, forward in formats.items()}
     expected = trained_gives.result()
     first = answers(*expected, right)
     found: dict[str, Any] = {"database": len(rows[0]), "queries": len(rows[1]), "precision": "fp32 on the CPU"}

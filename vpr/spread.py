@@ -44,22 +44,22 @@ def spread(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterable[Any
         return list(pool.map(_do, chain(first, tasks)))
 
 
-def beside(function: Callable[..., Found], *given: Any) -> "Future[Found]":
-    """Call a function in a process of its own, begun anew, while this process goes on.
+def start_in_process(function: Callable[..., Found], *given: Any) -> "Future[Found]":
+    """Begin to call a function in a new process, while this process goes on; call it from the main thread.
 
     Args:
         function: Of a module, so that it can be pickled.
         given: Its arguments.
     """
-    pool = ProcessPoolExecutor(1, get_context("spawn"), _begin_beside)
-    found = pool.submit(function, *given)
+    # The new process inherits this: Ctrl-C ends the command, which ends that process.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        pool = ProcessPoolExecutor(1, get_context("spawn"), end_with_parent)
+        found = pool.submit(function, *given)
+    finally:
+        signal.signal(signal.SIGINT, before)
     pool.shutdown(wait=False)
     return found
-
-
-def _begin_beside() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the command, which ends this process
-    end_with_parent()
 
 
 def end_with_parent() -> None:

@@ -43,7 +43,7 @@ OURS = (
     *("RAY_AIR_NEW_OUTPUT", "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"),
     "MALLOC_ARENA_MAX",
 )
-"""Settings of Ray that this project changes when it is imported."""
+"""Settings of Ray and of glibc that this project makes when it is imported."""
 
 
 class Places(Dataset):

@@ -74,7 +74,7 @@ def rows_of(summary: dict[str, Any], events: Iterable[dict[str, Any]]) -> list[R
         for before, after in pairwise(stretches):
             gaps.append(after[0]["first_step_at"] - before[-1]["reported_at"])
             slot = after[-1]["reported_at"] - before[-1]["reported_at"]
-            if slot >= MINUTE:
+            if after[-1]["reported_at"] - after[0]["first_step_at"] >= MINUTE:
                 count += 1
                 long_compute += sum(epoch["metrics"][part] for epoch in after for part in COMPUTE)
                 long_slot += slot

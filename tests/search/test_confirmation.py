@@ -1,6 +1,5 @@
 """Finalists are trained again as soon as nothing can take their place."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 from ray.tune.search import Searcher
@@ -8,7 +7,6 @@ from ray.tune.search import Searcher
 from search.confirmation import Confirming
 from search.early_stopping import EarlyStopping
 from search.records import METRIC, TrialRecord
-from search.tuning import Confirmed
 from tests.benchmarks.simulation import Memory
 
 
@@ -67,25 +65,6 @@ def test_a_certain_finalist_starts_while_others_still_run():
     for name in "efgh":
         confirming.on_trial_complete(name)
     assert confirming.suggest("i") == Searcher.FINISHED
-
-
-def test_a_finalist_can_be_measured_when_the_last_of_its_seeds_has_ended_well():
-    runs = {number: [TrialRecord(number, {}, seed) for seed in (1, 2)] for number in (3, 7)}
-    measured = []
-    callback = Confirmed(SimpleNamespace(seeds=[1, 2], confirmed=runs.get), measured.append)
-
-    def end(number, seed, state):
-        record = runs[number][seed - 1]
-        record.state, record.checkpoint = state, Path("epoch-0001.pt") if state == "completed" else None
-        callback.on_trial_complete(1, [], SimpleNamespace(config={"trial": number, "seed": seed}))
-
-    callback.on_trial_complete(1, [], SimpleNamespace(config={"trial": 3, "seed": None}))
-    end(3, 1, "completed")
-    end(7, 1, "failed")
-    assert measured == []
-    end(3, 2, "completed")
-    end(7, 2, "completed")
-    assert measured == [runs[3]], "the other has a seed that failed"
 
 
 def test_who_loses_its_worker_goes_on_before_anything_else():

@@ -8,6 +8,7 @@ but the geometry is not: views are in perspective, near things hide far ones, an
 them together, `light` holds seasons and hours, `frame`, `render` and `develop` take a picture, `poses` says from where.
 """
 
+import errno
 import os
 import shutil
 import subprocess
@@ -52,8 +53,8 @@ SITES = (
     Site("tokyo_xs/test", False, 54, (388_000.0, 3_948_000.0), (150, 120), dense=True),
 )
 
-BESIDE = (1, 2, 3)
-"""Of `SITES`, those that `beside` draws."""
+REST = (1, 2, 3)
+"""Of `SITES`, those that `draw_rest` draws."""
 
 
 def write(root: Path, seed: int = 0, progress: Callable[[int, int], None] | None = None, scale: float = 1.0) -> None:
@@ -64,21 +65,29 @@ def write(root: Path, seed: int = 0, progress: Callable[[int, int], None] | None
     progress: called with (images written, images in all). scale: below 1 gives fewer images, of smaller cities.
     """
     aside = root.with_name(f"{root.name}.partial-{os.getpid()}")
-    aside.mkdir(parents=True)
     total = sum(a * b if site.train else a + b for site in SITES for a, b in [size_of(site, scale)])
-    beside = subprocess.Popen([sys.executable, "-m", "vpr.minicity.beside", str(aside), str(seed), str(scale)])
+    command = [sys.executable, "-m", "vpr.minicity.draw_rest", str(aside), str(seed), str(scale)]
+    rest = None
     try:
+        aside.mkdir(parents=True)
+        rest = subprocess.Popen(command, start_new_session=True)  # Ctrl-C is for this process, which ends that one
         for done, _ in enumerate(draw(aside, seed, scale, 0), 1):
-            if progress and done % 20 == 0:
-                progress(done + sum(_written(aside, number) for number in BESIDE), total)
-        if beside.wait() != 0:
-            raise RuntimeError(f"the process that draws MiniCity's other cities ended with {beside.returncode}")
+            if done % 20 == 0:
+                if rest.poll():
+                    break
+                if progress:
+                    progress(done + sum(_written(aside, number) for number in REST), total)
+        if rest.wait():
+            raise OSError(
+                errno.EIO, f"the process that draws three of the cities ended with {rest.returncode}", str(aside)
+            )
         if progress:
             progress(total, total)
         os.replace(aside, root)
     finally:
-        beside.kill()
-        beside.wait()
+        if rest:
+            rest.kill()
+            rest.wait()
         shutil.rmtree(aside, ignore_errors=True)
 
 
