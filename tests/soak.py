@@ -154,7 +154,7 @@ def processes(search: Search, kind: Callable[[psutil.Process], bool]) -> list[ps
 
 def kill_worker(search: Search, server: Server, outage: float, draw: random.Random) -> str:
     # Ray's own names for the actor of a function trainable and our tasks; its other processes are killed by `kill_ray`.
-    names = ("ray::Implicit", "ray::_measure", "ray::_export")
+    names = ("ray::Implicit", "ray::measured", "ray::export")
     found: list[psutil.Process] = []
     until = time.monotonic() + 60
     while not found and time.monotonic() < until:
