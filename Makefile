@@ -15,7 +15,7 @@ search: .venv/.ready  ## Find the best loss on MiniCity; ARGS="--trials 24" adds
 test: lint  ## Format check, lint, types, import rule, tests.
 	$(MAKE) --no-print-directory -j4 -Oline test-searches test-finished test-vpr test-parts
 
-check-fast: lint  ## For the edit loop: format check, lint, types, import rule, and the tests that take no seconds; two and a half minutes where it was timed.
+check-fast: lint  ## For the edit loop: format check, lint, types, import rule, and the tests that take no seconds; one minute on two quick cores.
 	$(BIN)/python -m pytest -m "not search and not long and not slow"
 
 test-finished: .venv/.ready  ## What finished searches leave behind; a search mostly waits, so that this and the next share two cores.
