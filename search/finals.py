@@ -138,7 +138,7 @@ def _begin_export(slots: Slots, plan: Plan, run: TrialRecord) -> Callable[[Calla
         shutil.copytree(export, staged)
         return lambda look: None
     given = plan.source, plan.train_and_val.first_val, plan.cache_budget, plan.on_bad_image, plan.formats, slots.cpus
-    # Here without a slot, so that it begins before the measurements, which wait for one. The head of a cluster is no place for it.
+    # Without a slot the export begins before the measurements. On a cluster such a task would run on the head, so it takes a slot.
     cpus = slots.cpus if slots.is_cluster else 0
     task = ray.remote(num_cpus=cpus, max_retries=RETRIES)(on_worker.export).remote(
         staged, checkpoint, {**metrics, "checkpoint": digest}, *given

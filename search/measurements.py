@@ -50,7 +50,7 @@ class Measurements:
     def finish(self, sets: Collection[str], look: Callable[[], None]) -> None:
         """Wait for what was begun on sets, by reported name; look: called every second until then."""
         for key, name in [known for known in self._tasks if known[1] in sets]:
-            # Also an unreadable test picture, which nobody looked at before.
+            # A test image that cannot be read is found here first.
             with told(self.console, f"{name} could not be measured for trial {key[0]}"):
                 answers = fetch(self._tasks.pop((key, name)), look)
                 self.first[key, name] = answers.first

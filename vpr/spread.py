@@ -45,7 +45,7 @@ def spread(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterable[Any
 
 
 def start_in_process(function: Callable[..., Found], *given: Any) -> "Future[Found]":
-    """Begin to call a function in a new process, while this process goes on; call it from the main thread.
+    """Start a function in a new process and return its future result. Only the main thread may call this.
 
     Args:
         function: Of a module, so that it can be pickled.
